@@ -1,0 +1,260 @@
+package artifacts
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sync/errgroup"
+
+	"selvage/configs"
+)
+
+// Builder makes releases. Each wheel is built once per content of its code folder and BuilderVersion:
+// a commit that leaves a pipeline as it is costs neither a child process nor a build. It may be used
+// from many goroutines.
+type Builder struct {
+	store *Store
+	built string   // folder of small files that say which blob was built from what
+	child []string // command line of the process that evaluates setup.py files
+	busy  chan struct{}
+
+	mu       sync.Mutex
+	projects map[string]chan struct{} // one Build of a project at a time: the next one finds its wheels
+}
+
+// NewBuilder returns a Builder that keeps wheels in store and its notes of what was built in cacheDir,
+// which may be lost at any time. child is the command line of a process that runs EvalChildMain.
+func NewBuilder(store *Store, cacheDir string, child []string) *Builder {
+	return &Builder{
+		store:    store,
+		built:    cacheDir,
+		child:    child,
+		busy:     make(chan struct{}, max(1, runtime.GOMAXPROCS(0))),
+		projects: map[string]chan struct{}{},
+	}
+}
+
+// Build reads the project in the folder root of t, which is the tree of commit, and builds its
+// pipelines. project is the name that selvage.yaml gives it.
+//
+// Findings are those of ReadProject and of the building. A job whose pipeline could not be built is
+// in the release with its reason in Blocked. An error means that there is no release: the project
+// can't be read, the store can't be written, or ctx ended.
+func (b *Builder) Build(ctx context.Context, t Tree, project, root, commit string) (*Release, []configs.Finding, error) {
+	leave, err := b.enter(ctx, project)
+	if err != nil {
+		return nil, nil, fmt.Errorf("build %s at %s: %w", project, commit, err)
+	}
+	defer leave()
+	p, findings, err := ReadProject(t, root)
+	if err != nil {
+		return nil, findings, fmt.Errorf("build %s at %s: %w", project, commit, err)
+	}
+	r := &Release{Project: project, Path: p.Path, Commit: commit, Version: p.Version, Jobs: p.Jobs, Pipelines: p.Pipelines}
+	problems, err := b.pipelines(ctx, t, r)
+	if err != nil {
+		return nil, findings, fmt.Errorf("build %s at %s: %w", project, commit, err)
+	}
+	for i := range r.Pipelines {
+		if problem, ok := problems[r.Pipelines[i].Key]; ok {
+			findings = append(findings, problem)
+		}
+	}
+	findings = append(findings, blockJobs(r, problems)...)
+	r.collect()
+	r.Digest = r.digest()
+	return r, findings, nil
+}
+
+// enter waits until no other Build of the project runs and a place is free.
+func (b *Builder) enter(ctx context.Context, project string) (leave func(), err error) {
+	b.mu.Lock()
+	own, ok := b.projects[project]
+	if !ok {
+		own = make(chan struct{}, 1)
+		b.projects[project] = own
+	}
+	b.mu.Unlock()
+	for i, place := range []chan struct{}{own, b.busy} {
+		select {
+		case place <- struct{}{}:
+		case <-ctx.Done():
+			if i == 1 {
+				<-own
+			}
+			return nil, ctx.Err()
+		}
+	}
+	return func() { <-b.busy; <-own }, nil
+}
+
+// pipelines fills in the artifact of every pipeline that can be built, and returns why the others
+// can't, by key.
+func (b *Builder) pipelines(ctx context.Context, t Tree, r *Release) (map[string]configs.Finding, error) {
+	problems := map[string]configs.Finding{}
+	var missing []*Pipeline
+	for i := range r.Pipelines {
+		p := &r.Pipelines[i]
+		if p.Tree == "" {
+			continue // ReadProject said why
+		}
+		if p.Artifact = b.recall(p.Tree); p.Artifact == nil {
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) == 0 {
+		return problems, nil
+	}
+	var scripts []setupScript
+	var folders []fs.FS
+	var todo []*Pipeline
+	for _, p := range missing {
+		folder := path.Join(r.Path, p.Key)
+		source, err := readFile(t, path.Join(folder, "code/setup.py"), maxSetupSource+1)
+		switch {
+		case errors.Is(err, errTooLarge), errors.Is(err, errNotFile):
+			problems[p.Key] = configs.Found(configs.PipelineNotBuilt, path.Join(folder, "code/setup.py"), err.Error())
+			continue
+		case err != nil:
+			return nil, err
+		}
+		code, err := fs.Sub(t, path.Join(folder, "code"))
+		if err != nil {
+			return nil, err
+		}
+		files, err := regularFiles(code)
+		if err != nil {
+			return nil, fmt.Errorf("list %s/code: %w", folder, err)
+		}
+		todo, folders = append(todo, p), append(folders, code)
+		scripts = append(scripts, setupScript{Pipeline: folder, Source: source, Files: files})
+	}
+	setups, err := evaluateSetups(ctx, b.child, scripts)
+	if err != nil {
+		return nil, err
+	}
+	return problems, b.wheels(ctx, todo, folders, setups, problems)
+}
+
+// wheels builds the wheel of each pipeline, some at a time, and stores them. What fails for a reason
+// in the repository is added to problems.
+func (b *Builder) wheels(ctx context.Context, todo []*Pipeline, folders []fs.FS, setups []setupResult, problems map[string]configs.Finding) error {
+	var mu sync.Mutex // guards problems
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, runtime.GOMAXPROCS(0)))
+	for i, p := range todo {
+		if setups[i].Problem != nil {
+			mu.Lock()
+			problems[p.Key] = *setups[i].Problem
+			mu.Unlock()
+			continue
+		}
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			wheel, err := buildWheel(folders[i], setups[i].Setup)
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				problems[p.Key] = configs.Found(configs.PipelineNotBuilt, p.Key, err.Error())
+				return nil
+			}
+			sum, size, err := b.store.Put(bytes.NewReader(wheel.Content))
+			if err != nil {
+				return err
+			}
+			p.Artifact = &Artifact{SHA256: sum, Name: wheel.Name, Size: size, Kind: "wheel"}
+			return b.remember(p.Tree, *p.Artifact)
+		})
+	}
+	return g.Wait()
+}
+
+// regularFiles lists every regular file below the root of f, sorted.
+func regularFiles(f fs.FS) ([]string, error) {
+	var files []string
+	err := fs.WalkDir(f, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			files = append(files, name)
+		}
+		return err
+	})
+	sort.Strings(files)
+	return files, err
+}
+
+// blockJobs marks the jobs whose pipelines have no artifact, and notes where a wheel's name is not
+// the one that the job was committed with. It returns what it found.
+func blockJobs(r *Release, problems map[string]configs.Finding) []configs.Finding {
+	artifacts := map[string]*Artifact{}
+	for _, p := range r.Pipelines {
+		artifacts[p.Key] = p.Artifact
+	}
+	var findings []configs.Finding
+	for i := range r.Jobs {
+		j := &r.Jobs[i]
+		for _, key := range j.Pipelines {
+			if problem, failed := problems[key]; failed {
+				j.block(configs.JobPipelineNotBuilt, "", key+": "+problem.Text)
+				findings = append(findings, j.Blocked[len(j.Blocked)-1])
+			}
+		}
+		for k, c := range j.Components {
+			a := artifacts[c.PipelineID]
+			if c.Kind == PipelineComponent && a != nil && path.Base(c.Path) != a.Name {
+				findings = append(findings, configs.Found(configs.WheelRenamed, fmt.Sprintf("%s: components[%d].%s.path", j.File, k, c.Kind),
+					fmt.Sprintf("%s instead of %s", a.Name, shorten(path.Base(c.Path)))))
+			}
+		}
+	}
+	return findings
+}
+
+// note is the file that says what was built from a code folder.
+func (b *Builder) note(tree string) string {
+	return filepath.Join(b.built, hexDigest([]byte(BuilderVersion+"\n"+tree))+".json")
+}
+
+// recall returns the artifact that was built from the code folder with this digest, if the store
+// still has it, whole. Whatever is wrong with the note or the blob, building again mends it.
+func (b *Builder) recall(tree string) *Artifact {
+	text, err := os.ReadFile(b.note(tree))
+	if err != nil {
+		return nil
+	}
+	var a Artifact
+	if err := json.Unmarshal(text, &a); err != nil {
+		return nil
+	}
+	if a.Kind != "wheel" || a.Name == "" || strings.ContainsAny(a.Name, "/\\") || !b.store.intact(a.SHA256) {
+		return nil
+	}
+	return &a
+}
+
+func (b *Builder) remember(tree string, a Artifact) error {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.built, 0o755); err != nil {
+		return diskError("note what was built in", b.built, err)
+	}
+	if err := renameio.WriteFile(b.note(tree), append(text, '\n'), 0o644); err != nil {
+		return diskError("note what was built in", b.built, err)
+	}
+	return nil
+}

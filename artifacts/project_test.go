@@ -1,0 +1,248 @@
+package artifacts
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"selvage/configs"
+)
+
+// Each file of testdata/projects is a repository with one oddity, and what is said of it.
+func TestReadProjectOddities(t *testing.T) {
+	files, err := filepath.Glob("testdata/projects/*.txtar")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d cases, %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		t.Run(name, func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tree := memTree{MapFS: fstest.MapFS{}}
+			want := "\x00"
+			for _, f := range archive.Files {
+				if f.Name == "want" {
+					want = string(f.Data)
+					continue
+				}
+				tree.MapFS[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o644}
+			}
+			got := describe(ReadProject(tree, "."))
+			if os.Getenv("SELVAGE_WRITE_WANT") != "" {
+				archive.Files[len(archive.Files)-1].Data = []byte(got)
+				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", file, diff)
+			}
+		})
+	}
+}
+
+// describe prints what ReadProject returned, for people.
+func describe(p *Project, findings []configs.Finding, err error) string {
+	if err != nil {
+		return fmt.Sprintf("error: %v\n", err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "project %q version %q language %q\n", p.Name, p.Version, p.Language)
+	for _, x := range p.Pipelines {
+		state := "can be built"
+		if x.Tree == "" {
+			state = "can't be built"
+		}
+		fmt.Fprintf(&b, "%s (%s, %s, configurations %q): %s\n", x.Key, x.Name, x.Language, x.Instances, state)
+	}
+	for _, j := range p.Jobs {
+		enabled := "never enabled"
+		if j.Enabled != nil {
+			enabled = fmt.Sprintf("enabled %v", *j.Enabled)
+		}
+		state := "can be deployed"
+		if len(j.Blocked) > 0 {
+			state = fmt.Sprintf("left out, %d reasons", len(j.Blocked))
+		}
+		fmt.Fprintf(&b, "%s (%q, fabric %q, %s) pipelines %q runs %q: %s\n", j.Key, j.Name, j.FabricUID, enabled, j.Pipelines, j.Runs, state)
+	}
+	for _, f := range findings {
+		fmt.Fprintf(&b, "%s %s\n    at %s\n    %s\n", f.Level(), f.Code, f.Subject, f.Text)
+	}
+	return b.String()
+}
+
+func TestReadProjectHello(t *testing.T) {
+	for _, root := range []string{".", "data/hello"} {
+		p, findings, err := ReadProject(helloTree(t, root), root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(findings) > 0 {
+			t.Errorf("in %s: findings %v", root, findings)
+		}
+		got := describe(p, nil, nil)
+		want := `project "HelloSelvage" version "1.0.0" language "python"
+pipelines/clean_orders (clean_orders, python, configurations ["default" "dev" "prod"]): can be built
+pipelines/customer_report (customer_report, python, configurations ["default" "dev" "prod"]): can be built
+pipelines/ingest_orders (ingest_orders, python, configurations ["default" "dev" "prod"]): can be built
+pipelines/revenue_by_day (revenue_by_day, python, configurations ["default" "dev" "prod"]): can be built
+jobs/customer_report ("customer_report", fabric "1174", enabled false) pipelines ["pipelines/customer_report"] runs []: can be deployed
+jobs/daily_revenue ("daily_revenue", fabric "1174", enabled false) pipelines ["pipelines/clean_orders" "pipelines/ingest_orders" "pipelines/revenue_by_day"] runs []: can be deployed
+jobs/month_end ("month_end", fabric "1174", never enabled) pipelines ["pipelines/customer_report"] runs ["jobs/daily_revenue"]: can be deployed
+`
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("in %s (-want +got):\n%s", root, diff)
+		}
+	}
+}
+
+// The definition is kept byte by byte: what is reviewed is what is rendered.
+func TestReadProjectKeepsBytes(t *testing.T) {
+	tree := helloTree(t, ".")
+	p, _, err := ReadProject(tree, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range p.Jobs {
+		if string(j.Raw) != string(tree.MapFS[j.File].Data) || j.Digest != hexDigest(j.Raw) {
+			t.Errorf("%s: Raw is not %s, or Digest not its digest", j.Key, j.File)
+		}
+	}
+}
+
+// What could not be read is unknown. No job and no pipeline disappears because of it.
+func TestReadProjectUnknown(t *testing.T) {
+	lost := errors.New("object not found")
+	for _, name := range []string{
+		"pbt_project.yml", "jobs", "pipelines", "jobs/daily_revenue",
+		"jobs/daily_revenue/code/databricks-job.json",
+		"pipelines/clean_orders/code",
+		"pipelines/clean_orders/code/configs/resources/config",
+	} {
+		if p, _, err := ReadProject(helloTree(t, ".").failing(name, lost), "."); !errors.Is(err, lost) {
+			t.Errorf("with %s lost: %+v, %v", name, p, err)
+		}
+	}
+}
+
+func TestReadProjectRoots(t *testing.T) {
+	tree := helloTree(t, "prophecy")
+	for root, want := range map[string]string{
+		"":            "not a project: pbt_project.yml is not in this commit; name the folder that holds it with path",
+		"nowhere":     "not a project: nowhere/pbt_project.yml is not in this commit; name the folder that holds it with path",
+		"../prophecy": `not a project: "../prophecy" is not a folder of the repository; give the folder of pbt_project.yml relative to its root`,
+		"/prophecy":   `not a project: "/prophecy" is not a folder of the repository; give the folder of pbt_project.yml relative to its root`,
+	} {
+		_, _, err := ReadProject(tree, root)
+		if !errors.Is(err, ErrNotProject) || err.Error() != want {
+			t.Errorf("root %q: %v", root, err)
+		}
+	}
+	if p, _, err := ReadProject(tree, "./prophecy/"); err != nil || p.Path != "prophecy" {
+		t.Errorf("./prophecy/: %+v, %v", p, err)
+	}
+}
+
+// What stands where a file belongs may also be huge, a folder or a symlink.
+func TestReadProjectOddFiles(t *testing.T) {
+	const job = "jobs/daily_revenue/code/databricks-job.json"
+	blocked := func(tree memTree) string {
+		p, _, err := ReadProject(tree, ".")
+		if err != nil {
+			return "error: " + err.Error()
+		}
+		for _, j := range p.Jobs {
+			if j.Key == "jobs/daily_revenue" && len(j.Blocked) == 1 {
+				return j.Blocked[0].Text
+			}
+		}
+		return "not blocked"
+	}
+	const broken = "the job's definition can't be understood: its live job stays as it is: "
+	tree := helloTree(t, ".")
+	link := tree.with(job)
+	link.MapFS[job] = &fstest.MapFile{Data: []byte("../../../../etc/passwd"), Mode: fs.ModeSymlink | 0o777}
+	for _, c := range []struct {
+		name, want string
+		tree       memTree
+	}{
+		{"huge job", broken + job + ": too large: more than 8192 KiB", tree.with(job, strings.Repeat(" ", maxJob+1))},
+		{"folder for a job", broken + job + ": not a regular file", tree.with(job).with(job+"/x", "x")},
+		{"bytes", broken + "line 2, column 3: not UTF-8", tree.with(job, "{\n \"\xff\": 1}")},
+		{"cut off", broken + "line 1, column 14: the file ends too early", tree.with(job, `{"request": {`)},
+		{"merge conflict", broken + "line 2: a merge conflict that nobody resolved", tree.with(job, "{\n<<<<<<< HEAD\n}")},
+		{"deep", broken + "line 1, column 10001: invalid character '[' exceeded max depth", tree.with(job, strings.Repeat("[", 20000))},
+		{"huge yml", "error: read pbt_project.yml: pbt_project.yml: too large: more than 2048 KiB", tree.with(ProjectFile, strings.Repeat("#", maxYML+1))},
+		{"deep yml", "error: pbt_project.yml:1: nested deeper than 100; mend the file in git and push again", tree.with(ProjectFile, "a: "+strings.Repeat("[", 101))},
+		{"row of dashes", "error: pbt_project.yml:1: nested deeper than 100; mend the file in git and push again", tree.with(ProjectFile, strings.Repeat("- ", 101))},
+		{"many keys", "error: pbt_project.yml:3002: more than 3000 keys in one mapping; mend the file in git and push again", tree.with(ProjectFile, "jobs:\n", manyKeys(3001))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := blocked(c.tree); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+	if _, _, err := ReadProject(link, "."); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a symlink for a job: %v", err)
+	}
+}
+
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "  jobs/j%d: {}\n", i)
+	}
+	return b.String()
+}
+
+// Whatever the two files hold, reading them ends, and a job that was there is still there.
+func FuzzReadProject(f *testing.F) {
+	hello := helloTree(f, ".")
+	const job = "jobs/daily_revenue/code/databricks-job.json"
+	f.Add(hello.MapFS[ProjectFile].Data, hello.MapFS[job].Data)
+	f.Add([]byte("name: x\njobs:\n  jobs/daily_revenue: {scheduler: {Databricks: {}}}\n"), []byte(`{"request": {"name": "a", "tasks": [{"run_job_task": {"job_id": {"job": "jobs/daily_revenue"}}}]}}`))
+	f.Add([]byte("jobs: {? [a]: b}\n"), []byte(`{"components": [{"PipelineComponent": {"path": 1}}, null, {"x": {}}]}`))
+	f.Add([]byte("a: &a [*a]\n<<: *a\n"), []byte(`{"fabric_id": 1e400}`))
+	f.Add([]byte("- - - - a\n--- !!map\n..."), []byte("\xff{"))
+	f.Fuzz(func(t *testing.T, yml, definition []byte) {
+		tree := hello.with(ProjectFile, string(yml)).with(job, string(definition))
+		p, findings, err := ReadProject(tree, ".")
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("not one line: %q", err)
+			}
+			return
+		}
+		blocked := 0
+		var daily *Job
+		for i := range p.Jobs {
+			blocked += len(p.Jobs[i].Blocked)
+			if p.Jobs[i].Key == "jobs/daily_revenue" {
+				daily = &p.Jobs[i]
+			}
+		}
+		if daily == nil {
+			t.Fatal("jobs/daily_revenue has a definition and is not among the jobs")
+		}
+		if len(daily.Blocked) == 0 && (daily.Name == "" || daily.Digest != hexDigest(definition)) {
+			t.Errorf("jobs/daily_revenue can be deployed as %q, %s", daily.Name, daily.Digest)
+		}
+		if blocked > len(findings) {
+			t.Errorf("%d reasons, %d findings", blocked, len(findings))
+		}
+	})
+}

@@ -1,0 +1,138 @@
+// Package artifacts turns the tree of a commit into a Release: it reads the project, builds its
+// pipelines, and keeps what was built under its SHA-256.
+//
+// Start with a Store and a Builder; Builder.Build takes a Tree and gives a Release. ReadProject alone
+// reads without building, for checks of a work tree or a pull request.
+//
+// What is not understood is a finding that names file and field. A job that can't be deployed stays
+// in the release, with the reason in Job.Blocked: it is unknown, not absent, so nobody deletes the
+// live one because of it.
+package artifacts
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"sort"
+
+	"selvage/configs"
+)
+
+// Release is one project at one commit. The ref it was reached by, placeholders, overlay and fabric
+// are not part of it.
+type Release struct {
+	Digest    string // SHA-256 in hex; see digest
+	Project   string // name in selvage.yaml
+	Path      string // folder of pbt_project.yml in the repository; "." for the root
+	Commit    string
+	Version   string // as pbt_project.yml says; informative
+	Jobs      []Job
+	Pipelines []Pipeline
+	Artifacts []Artifact // each once, by SHA-256
+}
+
+// Job is one committed job definition.
+type Job struct {
+	Key        string // "jobs/daily_revenue"
+	Name       string // request.name
+	FabricUID  string // of pbt_project.yml, as text; may be empty
+	FabricID   string // of databricks-job.json; where they differ, FabricUID decides
+	Enabled    *bool  // nil: never said
+	Scheduler  string // "Databricks"
+	File       string // in the repository
+	Raw        []byte // exact bytes of File
+	Digest     string // SHA-256 of Raw in hex
+	Components []Component
+	Pipelines  []string          // keys of the pipelines that its components name
+	Runs       []string          // keys of the jobs that its run_job_tasks name
+	Blocked    []configs.Finding // why it can't be deployed; what is live stays
+}
+
+// The kinds of Component.
+const (
+	PipelineComponent = "PipelineComponent"
+	ScriptComponent   = "ScriptComponent"
+	DBTComponent      = "DBTComponent"
+	DLTComponent      = "DLTPipelineComponent"
+)
+
+// Component is a part of a job that has files of its own.
+type Component struct {
+	Kind           string // PipelineComponent, ...
+	Path           string // where the tool would put the artifact, placeholders included
+	NodeName       string
+	ID             string // of the process; in the oldest files the pipeline's key
+	PipelineID     string // the pipeline's key, whichever field it stood in
+	Language       string
+	ReleaseVersion string // of another project; its presence blocks the job
+	ConfigPath     string // of a subscribed pipeline; its presence blocks the job
+}
+
+// Pipeline is Spark code that becomes one artifact.
+type Pipeline struct {
+	Key       string // "pipelines/clean_orders"
+	Name      string
+	Language  string    // "python"
+	Tree      string    // digest of its code folder; empty where it has none
+	Artifact  *Artifact // nil where none was built
+	Instances []string  // names of its configurations
+}
+
+// Artifact is a file built from the project.
+type Artifact struct {
+	SHA256 string
+	Name   string // file name
+	Size   int64
+	Kind   string // "wheel"
+}
+
+// digest is the identity of a release: SHA-256 over the JSON of this form. Keys are sorted, so equal
+// content gives equal bytes. Fields are only ever added under a new form name.
+func (r *Release) digest() string {
+	type job struct{ Key, Digest string }
+	type artifact struct{ Pipeline, Name, SHA256 string }
+	form := struct {
+		Form, Project, Path, Commit string
+		Jobs                        []job
+		Artifacts                   []artifact
+	}{Form: "selvage release 1", Project: r.Project, Path: r.Path, Commit: r.Commit}
+	for _, j := range r.Jobs {
+		form.Jobs = append(form.Jobs, job{j.Key, j.Digest})
+	}
+	for _, p := range r.Pipelines {
+		if p.Artifact != nil {
+			form.Artifacts = append(form.Artifacts, artifact{p.Key, p.Artifact.Name, p.Artifact.SHA256})
+		}
+	}
+	sort.Slice(form.Jobs, func(i, k int) bool { return form.Jobs[i].Key < form.Jobs[k].Key })
+	sort.Slice(form.Artifacts, func(i, k int) bool { return form.Artifacts[i].Pipeline < form.Artifacts[k].Pipeline })
+	b, err := json.Marshal(form)
+	if err != nil {
+		panic("artifacts: strings do not encode: " + err.Error())
+	}
+	return hexDigest(b)
+}
+
+// collect fills Artifacts from the pipelines: each file once, in the order of its SHA-256.
+func (r *Release) collect() {
+	seen := map[Artifact]bool{}
+	r.Artifacts = nil
+	for _, p := range r.Pipelines {
+		if p.Artifact != nil && !seen[*p.Artifact] {
+			seen[*p.Artifact] = true
+			r.Artifacts = append(r.Artifacts, *p.Artifact)
+		}
+	}
+	sort.Slice(r.Artifacts, func(i, k int) bool {
+		a, b := r.Artifacts[i], r.Artifacts[k]
+		if a.SHA256 != b.SHA256 {
+			return a.SHA256 < b.SHA256
+		}
+		return a.Name < b.Name
+	})
+}
+
+func hexDigest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

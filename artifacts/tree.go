@@ -1,0 +1,130 @@
+package artifacts
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"sort"
+)
+
+// Tree is the repository at one commit, read-only. An error of it that is not fs.ErrNotExist means
+// that nobody knows what the commit holds, and is never taken for absence (law 1).
+type Tree interface {
+	fs.FS
+	// Digest names the content of the folder dir: two folders with one digest hold the same files.
+	Digest(dir string) (string, error)
+}
+
+// ProjectFile is the file that makes a folder a project.
+const ProjectFile = "pbt_project.yml"
+
+// FindProjects returns the root of every project in the tree in alphabetical order, "." for the
+// root of the repository. Projects may lie inside one another.
+func FindProjects(t Tree) ([]string, error) {
+	var roots []string
+	err := fs.WalkDir(t, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.Name() == ProjectFile && d.Type().IsRegular() {
+			roots = append(roots, path.Dir(name))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for projects: %w", err)
+	}
+	sort.Strings(roots)
+	return roots, nil
+}
+
+// codeFolders returns the folders below root/top that have a folder "code", relative to root, in
+// alphabetical order: "jobs/daily_revenue". Folders of projects nested in this one are not its own.
+func codeFolders(t Tree, root, top string) ([]string, error) {
+	var found []string
+	start := path.Join(root, top)
+	err := fs.WalkDir(t, start, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			if name == start && errors.Is(err, fs.ErrNotExist) {
+				return fs.SkipAll
+			}
+			return err
+		}
+		if !d.IsDir() {
+			return nil
+		}
+		if d.Name() == "code" && name != start {
+			owner := path.Dir(name)
+			if owner != start {
+				found = append(found, relative(root, owner))
+			}
+			return fs.SkipDir
+		}
+		nested, err := exists(t, path.Join(name, ProjectFile))
+		if err != nil {
+			return err
+		}
+		if nested {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", start, err)
+	}
+	sort.Strings(found)
+	return found, nil
+}
+
+// relative is name seen from root, which it lies below.
+func relative(root, name string) string {
+	if root == "." {
+		return name
+	}
+	return name[len(root)+1:]
+}
+
+// exists reports whether the tree holds a file or folder called name.
+func exists(t Tree, name string) (bool, error) {
+	_, err := fs.Stat(t, name)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	}
+	return false, err
+}
+
+// errTooLarge is what readFile returns for a file above its limit.
+var errTooLarge = errors.New("too large")
+
+// errNotFile is what readFile returns for a folder, a symlink or anything else that has no bytes of
+// its own in the commit.
+var errNotFile = errors.New("not a regular file")
+
+// readFile reads a regular file of at most limit bytes.
+func readFile(t Tree, name string, limit int64) ([]byte, error) {
+	f, err := t.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", name, errNotFile)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s: %w: more than %d KiB", name, errTooLarge, limit>>10)
+	}
+	return b, nil
+}

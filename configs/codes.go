@@ -1,0 +1,207 @@
+package configs
+
+import "sort"
+
+// Code names a decision or a finding. Every code of Selvage stands in this file, with its level,
+// its sentence and what to do next, so that an operator can look one up and no two rooms use one
+// code for two things.
+type Code string
+
+// Level is the weight of a code.
+type Level int
+
+const (
+	Note  Level = iota // worth knowing; changes nothing
+	Skip               // the named thing is left out of the release, and what is live stays
+	Wait               // nothing is written until time passes or a person acts
+	Block              // nothing is written for the named thing until its cause is mended
+	Alarm              // as Block, and somebody should look now
+)
+
+func (l Level) String() string {
+	return [...]string{"note", "skip", "wait", "block", "alarm"}[l]
+}
+
+const (
+	// git
+	TagSkipped Code = "tag_skipped"
+	TagMoved   Code = "tag_moved"
+)
+
+// repositories
+const (
+	RefOdd        Code = "ref_odd"
+	RefMissing    Code = "ref_missing"
+	TagUnparsable Code = "tag_unparsable"
+	TagNotCommit  Code = "tag_not_commit"
+	TagRenamed    Code = "tag_renamed"
+	FileOdd       Code = "file_odd"
+	FileCase      Code = "file_case"
+)
+
+// fabrics
+const (
+	NameTaken        Code = "name_taken"
+	MarkMissing      Code = "mark_missing"
+	MarkCopied       Code = "mark_copied"
+	MarkUnproven     Code = "mark_unproven"
+	NotSeen          Code = "not_seen"
+	Stripped         Code = "stripped"
+	PlaceholderLeft  Code = "placeholder_left"
+	ReferenceMissing Code = "reference_missing"
+	ReferenceCycle   Code = "reference_cycle"
+	OverlayNoHit     Code = "overlay_no_hit"
+	InstanceMissing  Code = "instance_missing"
+	ArtifactMissing  Code = "artifact_missing"
+	JobUnselected    Code = "job_unselected"
+)
+
+// the reconcile loop
+const (
+	UpToDate          Code = "up_to_date"
+	Verified          Code = "verified"
+	Changed           Code = "changed"
+	Drifted           Code = "drifted"
+	Pruned            Code = "pruned"
+	LabelsOnly        Code = "labels_only"
+	Released          Code = "released"
+	Unstable          Code = "unstable"
+	Observing         Code = "mode_observe"
+	FirstApply        Code = "first_apply"
+	Suspended         Code = "suspended"
+	Approved          Code = "approved"
+	NotDescendant     Code = "not_descendant"
+	HealOff           Code = "heal_off"
+	AbsentOnce        Code = "absent_once"
+	OverBudget        Code = "over_budget"
+	IntentOpen        Code = "intent_open"
+	IntentResolved    Code = "intent_resolved"
+	FabricRefused     Code = "fabric_refused"
+	BackingOff        Code = "backing_off"
+	GitUnreachable    Code = "git_unreachable"
+	FabricUnreachable Code = "fabric_unreachable"
+	NoCandidate       Code = "no_candidate"
+	NotBuilt          Code = "not_built"
+	NotRendered       Code = "not_rendered"
+	LedgerFailed      Code = "ledger_failed"
+	NewerArrived      Code = "newer_arrived"
+	StillSettling     Code = "settling"
+)
+
+// projects and their artifacts
+const (
+	EntryPassedOver      Code = "entry_passed_over"
+	PipelineUnlisted     Code = "pipeline_unlisted"
+	PipelineIncomplete   Code = "pipeline_incomplete"
+	PipelineNotSupported Code = "pipeline_not_supported"
+	PipelineNotBuilt     Code = "pipeline_not_built"
+	WheelRenamed         Code = "wheel_renamed"
+	JobUnlisted          Code = "job_unlisted"
+	JobBroken            Code = "job_broken"
+	JobNotSupported      Code = "job_not_supported"
+	JobPipelineMissing   Code = "job_pipeline_missing"
+	JobPipelineNotBuilt  Code = "job_pipeline_not_built"
+	JobFabricDiffers     Code = "job_fabric_differs"
+)
+
+// wheels
+const (
+	SetupRefused   Code = "setup_refused"
+	SetupUnbounded Code = "setup_unbounded"
+	WheelRefused   Code = "wheel_refused"
+)
+
+type meaning struct {
+	level    Level
+	sentence string
+	next     string
+}
+
+var codes = map[Code]meaning{
+	TagSkipped: {Note, "the tag was passed over", ""},
+	TagMoved:   {Alarm, "the tag points at another object than when it was first seen", "find out who moved it; release under a new tag, or accept it with: selvage apply DEPLOYMENT --revision TAG"},
+
+	RefOdd:        {Note, "a branch or tag was ignored", "delete it in the repository, or give it another name"},
+	RefMissing:    {Wait, "the repository has nothing that the deployment follows", "push it, or mend follow: of the deployment in selvage.yaml"},
+	TagUnparsable: {Note, "the tag was passed over: what follows its last slash is no version", "release under a version such as 1.2.3, or set order: tagged"},
+	TagNotCommit:  {Note, "the tag was passed over: it names no commit", "tag a commit"},
+	TagRenamed:    {Note, "the tag was made under another name than it has now", "find out who copied it; a tag made for one release should not stand for another"},
+	FileOdd:       {Skip, "a file or folder is ignored because of its name", "give it a plain name in the repository"},
+	FileCase:      {Note, "two names in one folder differ only in upper and lower case", "rename one of them: some systems can't hold both"},
+
+	NameTaken:        {Block, "a live job of that name does not carry our mark", "rename one of the two, or delete the live one by hand if nobody needs it"},
+	MarkMissing:      {Block, "the live resource no longer carries our mark", "put the selvage tags back on it, or delete it by hand so that it is made anew"},
+	MarkCopied:       {Block, "two live resources carry the same mark of ours and none is known to be the original", "delete the copy, or take the selvage tags off it"},
+	MarkUnproven:     {Block, "a live resource carries our mark, but the ledger does not know it as ours", "delete it by hand or take its selvage tags off, if it is a copy"},
+	NotSeen:          {Wait, "the fabric did not say whether the resource is there", "look at the rights of the fabric's principal: selvage doctor"},
+	Stripped:         {Note, "a setting that makes a running job call the authoring tool was taken out", ""},
+	PlaceholderLeft:  {Block, "a placeholder has no value", "set prophecy_id or prophecy_url of the project in selvage.yaml"},
+	ReferenceMissing: {Block, "the definition refers to something that is not there", "mend the name in the definition and release again"},
+	ReferenceCycle:   {Block, "jobs refer to each other in a circle", "break the circle in the definitions and release again"},
+	OverlayNoHit:     {Block, "a part of the overlay changes nothing", "mend or remove it in selvage.yaml"},
+	InstanceMissing:  {Block, "a pipeline of the job has no configuration of that name", "add the configuration to the pipeline, or mend config_instance in selvage.yaml"},
+	ArtifactMissing:  {Block, "the definition names an artifact that the release does not hold", "mend the path in the definition, or release the pipeline that makes it"},
+	JobUnselected:    {Note, "the job is committed for another fabric", "name it under jobs: of the deployment, or its fabric id under prophecy_ids of the fabric, if it belongs here"},
+
+	UpToDate:          {Note, "the fabric runs what the release says", ""},
+	Verified:          {Note, "the change was applied, and looking again agrees", ""},
+	Changed:           {Note, "the release differs from what is live", ""},
+	Drifted:           {Note, "what is live was changed by somebody else", ""},
+	Pruned:            {Note, "the release no longer holds the resource", ""},
+	LabelsOnly:        {Note, "only fields that name the release differ; they ride along with the next change", ""},
+	Released:          {Note, "the configuration no longer covers the resource: it is left as it is, and no longer managed", ""},
+	Unstable:          {Note, "a field is still different after it was written; it is left alone until the release changes it", "see whether a cluster policy or another tool sets it"},
+	Observing:         {Wait, "the deployment only observes", "set mode: apply in selvage.yaml when the plan is what you want"},
+	FirstApply:        {Wait, "the first apply of a deployment needs a person", "read the plan, then: selvage apply DEPLOYMENT"},
+	Suspended:         {Wait, "suspended", "selvage resume DEPLOYMENT"},
+	Approved:          {Note, "a person approved this plan", ""},
+	NotDescendant:     {Wait, "the release does not descend from the one that is live", "if it is meant: selvage apply DEPLOYMENT --revision TAG"},
+	HealOff:           {Wait, "drift is shown and not put right, because heal is off", "set heal: true in the policy, or: selvage apply DEPLOYMENT"},
+	AbsentOnce:        {Wait, "absent from the release once; looked at again after the next poll", ""},
+	OverBudget:        {Wait, "more deletions than the prune budget allows", "if they are all meant, raise prune in the policy"},
+	IntentOpen:        {Wait, "an earlier request may or may not have been carried out; it is looked for before anything else is done", ""},
+	IntentResolved:    {Note, "what became of an earlier request was found by looking", ""},
+	FabricRefused:     {Block, "the fabric refused the change", "mend what it names; it is tried again when the definition or the configuration changes, or with: selvage apply DEPLOYMENT"},
+	BackingOff:        {Wait, "the fabric asked to be left alone for a while", ""},
+	GitUnreachable:    {Wait, "the git remote can't be read", "selvage doctor says what fails"},
+	FabricUnreachable: {Wait, "the fabric can't be read", "selvage doctor says what fails"},
+	NoCandidate:       {Wait, "nothing in the repository matches what the deployment follows", "push a tag or branch that matches follow:"},
+	NotBuilt:          {Block, "the release can't be built", "mend the project and release again"},
+	NotRendered:       {Block, "the release can't be carried over to the fabric", ""},
+	LedgerFailed:      {Alarm, "the ledger can't be written, so nothing is applied", "make room or mend the disk under state, then start the daemon again"},
+	StillSettling:     {Wait, "the fabric is taking the change in", ""},
+	NewerArrived:      {Note, "a newer release arrived; no further request of the older one is sent", ""},
+
+	EntryPassedOver:      {Note, "an entry that is no job or pipeline of this project was passed over", "rename or remove it"},
+	PipelineUnlisted:     {Note, "the pipeline has a folder, but the project does not list it: it is not built", "list it in pbt_project.yml, or remove the folder"},
+	PipelineIncomplete:   {Note, "the pipeline is listed, but it can't be built: its code is not there", "save the pipeline again in the authoring tool, or take it off pbt_project.yml"},
+	PipelineNotSupported: {Note, "pipelines of this language are not built yet", ""},
+	PipelineNotBuilt:     {Skip, "the pipeline could not be built", "mend its setup.py and release again"},
+	WheelRenamed:         {Note, "the wheel is built under another file name than the job names; the job gets the built one", ""},
+	JobUnlisted:          {Skip, "the job has a folder, but the project does not list it: its live job stays as it is", "list it in pbt_project.yml, or remove the folder to remove the job"},
+	JobBroken:            {Skip, "the job's definition can't be understood: its live job stays as it is", "save the job again in the authoring tool, or mend the file, and release again"},
+	JobNotSupported:      {Skip, "the job has something that is not carried over yet: its live job stays as it is", "take it out of the job, or deploy this job by other means"},
+	JobPipelineMissing:   {Skip, "the job names a pipeline that is not there: its live job stays as it is", "add the pipeline, or take it out of the job, and release again"},
+	JobPipelineNotBuilt:  {Skip, "a pipeline of the job could not be built: its live job stays as it is", "mend the pipeline and release again"},
+	JobFabricDiffers:     {Note, "the job is committed for two different fabrics", "save the job again in the authoring tool"},
+
+	SetupRefused:   {Block, "a setup.py asks for something that no wheel is built from here", "mend the setup.py and release again"},
+	SetupUnbounded: {Block, "a setup.py exceeds what evaluating it may use", "mend the setup.py and release again"},
+	WheelRefused:   {Block, "the wheel of a pipeline can't be built", "mend the pipeline's setup.py or its files and release again"},
+}
+
+// Codes lists every code in alphabetical order.
+func Codes() []Code {
+	all := make([]Code, 0, len(codes))
+	for c := range codes {
+		all = append(all, c)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i] < all[j] })
+	return all
+}
+
+// Sentence is what the code means, without particulars.
+func (c Code) Sentence() string { return codes[c].sentence }
+
+// Level is the weight of every finding with this code.
+func (c Code) Level() Level { return codes[c].level }

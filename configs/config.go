@@ -1,0 +1,157 @@
+// Package configs holds the configuration of Selvage: what selvage.yaml may say, how it is read, and
+// the values that every other room names in common (Secret, Finding, Code).
+//
+// Start with [Load]. It either returns a whole, checked [Config], which nobody changes afterwards, or
+// [Problems]: every mistake of the file with its line, so that one look mends them all. Nothing is
+// accepted and ignored: a key that is unknown, or whose feature is not built, is a mistake.
+package configs
+
+import "time"
+
+// Config is one checked configuration. It is immutable: a reload makes another.
+type Config struct {
+	File  string // the path it was loaded from, as it was given
+	State string // absolute folder of ledger, database, mirrors and artifacts
+
+	Fabrics  map[string]*Fabric
+	Projects map[string]*Project
+	// Policies holds what the file names and the built-in one, DefaultPolicy.
+	Policies map[string]*Policy
+	// Deployments are sorted by name. Their pointers are those of the maps above.
+	Deployments []*Deployment
+
+	// Digest is the SHA-256, in hex, of what the file means: comments, order and spelling don't
+	// count, and of a Secret only where it comes from does. A rotated credential leaves the digest
+	// as it is.
+	Digest string
+}
+
+// Deployment returns the deployment of that name ("project@fabric").
+func (c *Config) Deployment(name string) (*Deployment, bool) {
+	for _, d := range c.Deployments {
+		if d.Name() == name {
+			return d, true
+		}
+	}
+	return nil, false
+}
+
+// Fabric is an execution environment that jobs are deployed to.
+type Fabric struct {
+	Name       string
+	Databricks *Databricks // never nil: it is the only kind there is yet
+	// ProphecyIDs are the fabric ids that committed jobs carry, in the order of the file.
+	ProphecyIDs []string
+	// Artifacts is the folder that wheels and jars are uploaded to, below /Volumes or /Workspace.
+	// Empty: a folder of the principal that deploys.
+	Artifacts string
+}
+
+// Databricks says how a workspace is reached and logged in to.
+type Databricks struct {
+	// Host is scheme and authority without a trailing slash: https, or http on loopback.
+	Host string
+	// Attributes are set on databricks-sdk-go's config.Config under these names, which are its
+	// `name` tags. They are complete for the one way of logging in that stands in auth_type, which
+	// is always set, so that nothing needs to come from the environment or from a profile.
+	Attributes map[string]Secret
+	// RequestsPerSecond limits all requests to the host. 0: the adapter's default.
+	RequestsPerSecond float64
+}
+
+// Project is the folder of a pbt_project.yml in a repository.
+type Project struct {
+	Name string
+	// Git is an https, ssh (also git@host:path) or file URL, or http on loopback. It never holds a
+	// password, and a user only with ssh.
+	Git string
+	// Path is the folder of pbt_project.yml, clean and with slashes; "." is the root of the
+	// repository. Empty: to be found, if there is just one.
+	Path string
+	// ProphecyID and ProphecyURL fill the placeholders of project id and authoring tool.
+	ProphecyID  string
+	ProphecyURL string
+	Poll        time.Duration // between two looks at the remote; at least MinPoll
+	Auth        GitAuth
+}
+
+const (
+	DefaultPoll = time.Minute
+	MinPoll     = time.Second
+)
+
+// GitAuth is how the remote of a project is logged in to: Username and Password together for http(s);
+// SSHKey and KnownHosts together, and required, for ssh; nothing for file.
+type GitAuth struct {
+	Username   string
+	Password   Secret
+	SSHKey     Secret // the text of a private key in PEM, without a passphrase
+	KnownHosts string // absolute path of a known_hosts file
+}
+
+// Policy is a set of rules under one name, used by many deployments.
+type Policy struct {
+	Name  string
+	Prune Prune
+	Heal  bool // put drift right
+}
+
+// Prune is the budget of deletions in one plan: min(Max, max(1, floor(Percent% of what is owned))).
+// Max 0 deletes nothing.
+type Prune struct {
+	Max     int // 0 or more
+	Percent int // 0 to 100
+}
+
+// DefaultPolicy is the name of the policy of deployments that name none.
+const DefaultPolicy = "default"
+
+func defaultPolicy(name string) *Policy {
+	return &Policy{Name: name, Prune: Prune{Max: 5, Percent: 20}, Heal: true}
+}
+
+// Deployment is one project on one fabric.
+type Deployment struct {
+	Project *Project
+	Fabric  *Fabric
+	Policy  *Policy
+	Mode    Mode
+	Follow  Follow
+	// Jobs are doublestar patterns over job keys ("jobs/daily_*"). Empty: the jobs whose committed
+	// fabric is one of Fabric.ProphecyIDs, of which there is at least one then.
+	Jobs    []string
+	Overlay Overlay
+}
+
+// Name is "project@fabric", unique in a configuration.
+func (d *Deployment) Name() string { return d.Project.Name + "@" + d.Fabric.Name }
+
+// Mode says whether a deployment may write to its fabric.
+type Mode string
+
+const (
+	Observe Mode = "observe" // the default: plan, and write nothing
+	Apply   Mode = "apply"
+)
+
+// Follow names the refs that a deployment takes its releases from: a branch, or tags.
+type Follow struct {
+	Branch string // a branch name without refs/heads/
+	Tag    string // a doublestar pattern over tag names without refs/tags/
+	Order  Order  // of tags, newest first; empty with a branch
+}
+
+// Order says which of two tags is newer.
+type Order string
+
+const (
+	Semver Order = "semver" // the default: by the version in the tag's name
+	Tagged Order = "tagged" // by the date that the tagger wrote
+)
+
+// Overlay is what a deployment changes in the committed definitions.
+type Overlay struct {
+	ConfigInstance string            // replaces the value of -i; empty: as committed
+	Schedule       string            // "", "keep", "enabled" or "paused"; "" is "keep"
+	Tags           map[string]string // added to the tags of each job; portable over the clouds
+}

@@ -1,0 +1,110 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// loadStarter loads what Starter wrote, with a credential for each reference in it.
+func loadStarter(t testing.TB, s StarterData) *Config {
+	t.Helper()
+	text := Starter(s)
+	o := Options{Credentials: t.TempDir(), Getenv: func(string) string { return "" }}
+	for _, m := range regexp.MustCompile(`\$\{credential:([a-z0-9_-]+)\}`).FindAllSubmatch(text, -1) {
+		if err := os.WriteFile(filepath.Join(o.Credentials, string(m[1])), []byte("-----BEGIN x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Load(write(t, string(text)), o)
+	if err != nil {
+		t.Fatalf("%v\nof\n%s", err, text)
+	}
+	for _, d := range c.Deployments {
+		if d.Mode != Observe {
+			t.Errorf("%s is not in mode observe", d.Name())
+		}
+	}
+	if len(c.Deployments) == 0 {
+		t.Errorf("no deployment in\n%s", text)
+	}
+	return c
+}
+
+func TestStarter(t *testing.T) {
+	c := loadStarter(t, StarterData{Git: "https://git.example.com/data/all.git", Projects: []StarterProject{
+		{Name: "Hello World", Path: "teams/a b", FabricIDs: []string{"1174", "4005", "1174"}, TagPrefix: "HelloWorld/"},
+		{Name: "hello-world", Path: "", FabricIDs: []string{"4005"}, TagPrefix: "R[1]"},
+		{Name: "…", Path: "x"},
+	}})
+	type line struct{ Name, Path, Tag, IDs, Jobs string }
+	var got []line
+	for _, d := range c.Deployments {
+		got = append(got, line{d.Name(), d.Project.Path, d.Follow.Tag, strings.Join(d.Fabric.ProphecyIDs, " "), strings.Join(d.Jobs, " ")})
+	}
+	want := []line{
+		{"hello-world-2@fabric_4005", "", `R\[1\]/*`, "4005", ""},
+		{"hello-world@fabric_1174", "teams/a b", "HelloWorld/*", "1174", ""},
+		{"hello-world@fabric_4005", "teams/a b", "HelloWorld/*", "4005", ""},
+		{"project@production", "x", "*", "", "jobs/*"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, p := range c.Projects {
+		if p.Git != "https://git.example.com/data/all.git" {
+			t.Error(p.Git)
+		}
+	}
+}
+
+func TestStarterForms(t *testing.T) {
+	one := []StarterProject{{Name: "a", FabricIDs: []string{"1"}}}
+	for git, want := range map[string]string{
+		"":                          "https://git.example.com/data/hello.git",
+		"git@h:a/b.git":             "git@h:a/b.git",
+		"ssh://git@h/a":             "ssh://git@h/a",
+		"file:///srv/a b":           "https://git.example.com/data/hello.git",
+		"file:///srv/a":             "file:///srv/a",
+		"http://127.0.0.1:80/a.git": "http://127.0.0.1:80/a.git",
+		"https://u:CANARY@h/a":      "https://git.example.com/data/hello.git",
+		"https://h/${env:HOME}":     "https://git.example.com/data/hello.git",
+		"/srv/a":                    "https://git.example.com/data/hello.git",
+	} {
+		c := loadStarter(t, StarterData{Git: git, Projects: one})
+		if got := c.Projects["a"].Git; got != want {
+			t.Errorf("%s: %s", git, got)
+		}
+		if strings.Contains(string(Starter(StarterData{Git: git, Projects: one})), canary) {
+			t.Errorf("%s: the password is written down", git)
+		}
+	}
+	empty := loadStarter(t, StarterData{})
+	if _, ok := empty.Deployment("hello@production"); !ok {
+		t.Errorf("%v", empty.Deployments)
+	}
+	text := string(Starter(StarterData{Projects: []StarterProject{{Name: "x", Path: "../x\n- evil"}}}))
+	if !strings.Contains(text, `  # Left out: a project in the folder "../x\n- evil", whose name can't stand in this file.`) {
+		t.Error(text)
+	}
+}
+
+// FuzzStarter gives Starter any names that a repository can hold: what it writes loads.
+func FuzzStarter(f *testing.F) {
+	f.Add("https://h/a.git", "Hello", "teams/sales", "1174", "Hello")
+	f.Add("git@h:a", "", ".", "", "")
+	f.Add("${env:A}", "a\nb: c", "..", "${env:A}", "\"*[")
+	f.Add("x", "\xff", "a\u2028b", "4005,1", "a b")
+	f.Add("file:///a#b", "- -", "# x", "0", `\`)
+	f.Fuzz(func(t *testing.T, git, name, folder, id, prefix string) {
+		if !slices.ContainsFunc([]string{git, name, folder, id, prefix}, func(s string) bool { return !utf8.ValidString(s) || len(s) > 500 }) {
+			loadStarter(t, StarterData{Git: git, Projects: []StarterProject{{name, folder, []string{id}, prefix}, {name, folder, []string{id, "7"}, ""}}})
+		}
+	})
+}

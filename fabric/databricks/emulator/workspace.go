@@ -1,0 +1,420 @@
+// Package emulator is a Databricks workspace in a process: an http.Handler that the vendor's own SDK
+// talks to, for tests, for the demo and for rehearsals. New makes a workspace, Start serves it on a
+// loopback port, and a PipeListener serves it without any socket, inside a testing/synctest bubble.
+//
+// It holds jobs (create, reset, update, get, list, delete, run-now and the runs of them), permissions
+// of jobs, workspace files, volumes, the caller's identity and OAuth tokens for machines. Everything
+// else answers 404 ENDPOINT_NOT_FOUND. It shares no code and no table with our client, so that a
+// mistake in one does not hide in the other.
+//
+// # Documented, or seen by many
+//
+//   - names of jobs are not unique; job ids are 64-bit (ours never fit a float64);
+//   - jobs/get of a missing job is 400 INVALID_PARAMETER_VALUE "Job N does not exist.";
+//   - the permission is looked at before the existence: 403 PERMISSION_DENIED;
+//   - tasks, job_clusters, parameters and environments are read 100 at a time;
+//   - jobs/list: limit 1 to 100, 20 when absent, newest first, name filter exact without regard to case;
+//   - tasks come back sorted by task_key, depends_on and webhook destinations in an order of the
+//     service's own (here: never the order sent, if there are two or more);
+//   - defaults are filled in at job, task, for_each and cluster level (defaults.go);
+//   - reset keeps the old run_as when it is omitted, and enables the queue when that is omitted;
+//   - access_control_list counts on create only; apply_policy_default_values and the condition of a
+//     table_update trigger are never read back;
+//   - limits of size, count and charset are errors (validate.go); over the rate is 429.
+//
+// # Assumed
+//
+//   - A field that is not known is kept and read back: a newer service than this package.
+//   - null is the same as absent.
+//   - API 2.1 answers like 2.2.
+//   - A policy's values are injected where absent; a value that contradicts the policy is an error.
+//   - Page tokens point between two jobs, so that creating and deleting while paging neither skips nor
+//     doubles a job that was there all the time.
+//   - An idempotency token of run-now works for as long as the workspace lives.
+//   - A run takes Options.RunTime, all its tasks at once, whatever max_concurrent_runs says.
+//   - Data security mode, cloud attributes and elastic disk of a cluster that names none, on Azure and
+//     Google Cloud.
+//
+// What is unverified on a real workspace has a switch in Unverified for each answer that it may give.
+//
+// # Strictness
+//
+// A request that the real API would reject, and one that a careful client never sends (an unknown
+// field beside new_settings, an output-only field inside), is answered with an error and remembered:
+// Violations lists them, and a test ends with a look at it.
+package emulator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Profile is the cloud that the workspace lives in. It decides the charset of tags and the defaults of clusters.
+type Profile string
+
+// The three clouds.
+const (
+	AWS   Profile = "AWS"
+	Azure Profile = "AZURE"
+	GCP   Profile = "GCP"
+)
+
+// Options say what kind of workspace to emulate. The zero value is a usable AWS workspace.
+type Options struct {
+	Token        string            // accepted bearer token; default "emulator-token"
+	User         string            // whose token it is; default "deployer@selvage.example"
+	Users        map[string]string // further bearer tokens, and whose they are
+	ClientID     string            // a service principal that may ask for OAuth tokens
+	ClientSecret string
+
+	Profile  Profile                      // default AWS
+	Seed     int64                        // of ids and orders: same seed and same requests, same answers
+	Policies map[string]map[string]any    // cluster policy id to the cluster fields that it fixes
+	Volumes  []string                     // "catalog.schema.volume" that exist; nil: any does
+	RunTime  time.Duration                // of a simulated run; default 2 s
+	Limits   map[string]Limit             // by endpoint, as "jobs/create" or "workspace/import"; "*" for all together
+	Latency  time.Duration                // of every answer
+	Lenient  bool                         // accept what only our caution rejects, see Strictness above
+	// IntentLog is a folder. Where set, a request that changes anything must carry the header
+	// X-Selvage-Intent with an id that already stands in one of the folder's *.jsonl files;
+	// any other is refused with status 500 and remembered as a violation.
+	IntentLog string
+
+	Unverified Unverified
+	Now        func() time.Time // default time.Now
+}
+
+// Limit is a rate limit; requests above it are answered with 429.
+type Limit struct {
+	PerSecond float64
+	Burst     int // at least 1
+}
+
+// Unverified has a switch for every behaviour that nobody has observed on a real workspace. The zero
+// value is the answer that we think likely; the client must live with all of them.
+type Unverified struct {
+	ListLag            time.Duration // a new job is missing from jobs/list for so long
+	ListOmitsDefaults  bool          // jobs/list leaves out the defaults that jobs/get shows
+	ListByOffset       bool          // page tokens count jobs: deleting while paging skips one, creating doubles one
+	TasksAsSent        bool          // tasks are not sorted
+	ListsReordered     bool          // parameters, job_clusters, environments and libraries come back in another order
+	ResetReorders      bool          // a reset that changes nothing still picks new orders
+	JobClustersBare    bool          // no defaults below job_clusters, only below tasks
+	QueueHidesDisabled bool          // queue {enabled: false} reads back as absent
+	QueueKept          bool          // reset without queue keeps the old one, instead of enabling it
+	MissingIs404       bool          // reset, update and delete of a missing job: 404 RESOURCE_DOES_NOT_EXIST, not 400
+	DeletedIs403       bool          // any call for a deleted job: 403, as some see without admin rights
+	BadTokenIs403      bool          // a wrong token: 403, not 401
+	RetryAfter         bool          // 429 carries Retry-After
+	EnvironmentEcho    string        // "client" or "environment_version": that name is echoed, whichever was sent
+	BundleRejected     bool          // deployment.kind BUNDLE is refused
+	ParentPathHidden   bool          // parent_path is not read back
+	ParentPathFixed    bool          // reset and update do not move a job to another parent_path
+	EmptyBlocksDropped bool          // an empty notification_settings or health is not read back
+	EmailsLowered      bool          // addresses in email_notifications come back in lower case
+	EmailFlagEchoed    bool          // email_notifications show no_alert_for_skipped_runs: false
+	EmptyTagsEchoed    bool          // a job without tags shows tags {}
+	RetriesEchoed      bool          // max_retries, min_retry_interval_millis and retry_on_timeout are always shown
+	DeltaPreview       bool          // clusters get spark.databricks.delta.preview.enabled in spark_conf
+	RunJobUnchecked    bool          // run_job_task may name a job that is not there
+	TriggersPreview    bool          // the plural triggers are on; off, they answer 404 FEATURE_DISABLED
+	ExistsIs400        bool          // import over an existing file without overwrite: 400, not 409
+	MultipartLimit     int64         // bytes of a multipart import; default 450 MB
+	VolumeParents      bool          // a file in a volume needs its folder to be there
+	BudgetPolicy       string        // effective_budget_policy_id of every job that names none
+}
+
+// Workspace is one emulated workspace. It is safe for use by many goroutines.
+type Workspace struct {
+	o       Options
+	journal journal
+	faults  faults
+	intents intentLog
+
+	mu        sync.Mutex // guards what follows; never held while waiting
+	rng       *rand.Rand
+	state     state
+	snapshots map[string]state
+	hidden    map[int64]map[string]bool // job id to the users that may not see it; "" is everybody
+	limiters  map[string]*limiter
+	tokens    map[string]grant // OAuth tokens that we gave out
+}
+
+// New makes an empty workspace.
+func New(o Options) *Workspace {
+	if o.Token == "" {
+		o.Token = "emulator-token"
+	}
+	if o.User == "" {
+		o.User = "deployer@selvage.example"
+	}
+	if o.Profile == "" {
+		o.Profile = AWS
+	}
+	if o.RunTime == 0 {
+		o.RunTime = 2 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Unverified.MultipartLimit == 0 {
+		o.Unverified.MultipartLimit = 450_000_000
+	}
+	w := &Workspace{
+		o:         o,
+		rng:       rand.New(rand.NewPCG(uint64(o.Seed), 0x5e1f)),
+		snapshots: map[string]state{},
+		hidden:    map[int64]map[string]bool{},
+		limiters:  map[string]*limiter{},
+		tokens:    map[string]grant{},
+		intents:   intentLog{dir: o.IntentLog},
+	}
+	for name, l := range o.Limits {
+		w.limiters[name] = newLimiter(l)
+	}
+	w.state = newState(o)
+	return w
+}
+
+// Start serves the workspace on a free loopback port. stop closes the server and every connection.
+func (w *Workspace) Start() (url string, stop func(), err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, fmt.Errorf("listen for the emulated workspace: %w", err)
+	}
+	return "http://" + l.Addr().String(), w.Serve(l), nil
+}
+
+// Serve serves the workspace on l until stop is called, which also waits for the serving goroutine.
+func (w *Workspace) Serve(l net.Listener) (stop func()) {
+	srv := &http.Server{Handler: w, ReadHeaderTimeout: time.Minute}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.Serve(l) // always ErrServerClosed, or what broke the listener: then clients see it at once
+	}()
+	return func() {
+		_ = srv.Close()
+		<-done
+	}
+}
+
+// call is one request, read to its end.
+type call struct {
+	method, path string
+	query        map[string][]string
+	header       http.Header
+	host         string
+	body         []byte
+	user         string
+	now          time.Time
+}
+
+func (c *call) param(name string) string {
+	if v := c.query[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// answer is what goes back, before any fault touches it.
+type answer struct {
+	status int
+	header map[string]string
+	body   []byte
+}
+
+// failure is an answer that is an error of the API.
+type failure struct {
+	status    int
+	code      string
+	message   string
+	violation bool // no careful client causes it
+}
+
+// invalid is a request that the API rejects for its values.
+func invalid(format string, a ...any) *failure {
+	return &failure{http.StatusBadRequest, "INVALID_PARAMETER_VALUE", fmt.Sprintf(format, a...), true}
+}
+
+// malformed is a request that the API can't parse.
+func malformed(format string, a ...any) *failure {
+	return &failure{http.StatusBadRequest, "MALFORMED_REQUEST", fmt.Sprintf(format, a...), true}
+}
+
+// refused is an error that also a careful client meets, as a missing file.
+func refused(status int, code, format string, a ...any) *failure {
+	return &failure{status, code, fmt.Sprintf(format, a...), false}
+}
+
+func (f *failure) answer() answer {
+	body, err := marshal(map[string]any{"error_code": f.code, "message": f.message})
+	if err != nil {
+		body = nil // two strings always encode
+	}
+	return answer{status: f.status, body: body}
+}
+
+// ok is status 200 with v as JSON.
+func ok(v any) (answer, *failure) {
+	body, err := marshal(v)
+	if err != nil {
+		return answer{}, &failure{status: http.StatusInternalServerError, code: "INTERNAL_ERROR", message: err.Error()}
+	}
+	return answer{status: http.StatusOK, body: body}, nil
+}
+
+// maxBody is the most that we read of any request. What an endpoint accepts is less.
+const maxBody = 1 << 30
+
+// ServeHTTP answers one request of the API, or of the control paths below /__emulator/.
+func (w *Workspace) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	// The body is read before anything else: the server notices a caller that went away only after
+	// that, and a fault that closes the connection must not look like a body cut short.
+	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxBody))
+	if err != nil {
+		status := http.StatusBadRequest
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		http.Error(rw, err.Error(), status)
+		return
+	}
+	c := &call{method: r.Method, path: r.URL.Path, query: r.URL.Query(), header: r.Header, host: r.Host, body: body, now: w.o.Now()}
+	if strings.HasPrefix(c.path, controlRoot) {
+		send(rw, r, w.control(c), nil)
+		return
+	}
+	entry := w.journal.open(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Bytes: len(body),
+		Intent: r.Header.Get(IntentHeader), At: c.now})
+	f := w.faults.take(r.Method, r.URL.Path)
+	ans := w.serve(r.Context(), c, f)
+	w.journal.close(entry, ans.status, f != nil)
+	send(rw, r, ans, f)
+}
+
+// serve runs the handler, with the fault before or after it.
+func (w *Workspace) serve(ctx context.Context, c *call, f *Fault) answer {
+	wait(ctx, w.o.Latency)
+	if f == nil {
+		return w.handle(c)
+	}
+	if !f.After {
+		f.strike(ctx)
+		if f.replaces() {
+			return f.answer()
+		}
+		return w.handle(c)
+	}
+	ans := w.handle(c)
+	f.strike(ctx)
+	if f.replaces() {
+		return f.answer()
+	}
+	return ans
+}
+
+// handle answers one request as the service would.
+func (w *Workspace) handle(c *call) answer {
+	h, label := route(c.method, c.path)
+	f := w.admit(c, h, label)
+	var ans answer
+	if f == nil {
+		ans, f = h.serve(w, c)
+	}
+	if f == nil {
+		return ans
+	}
+	if f.violation {
+		w.journal.violate(fmt.Sprintf("%s %s: %d %s: %s", c.method, c.path, f.status, f.code, f.message))
+	}
+	ans = f.answer()
+	if f.status == http.StatusTooManyRequests && w.o.Unverified.RetryAfter {
+		ans.header = map[string]string{"Retry-After": "1"}
+	}
+	return ans
+}
+
+// admit is everything that stands before an endpoint: does it exist, the rate, the caller, the intent.
+func (w *Workspace) admit(c *call, h endpoint, label string) *failure {
+	if h.serve == nil {
+		return &failure{http.StatusNotFound, "ENDPOINT_NOT_FOUND",
+			fmt.Sprintf("No API found for '%s %s'", c.method, c.path), true}
+	}
+	if !w.withinRate(label, c.now) {
+		return refused(http.StatusTooManyRequests, "REQUEST_LIMIT_EXCEEDED",
+			"Your request was rejected since your organization has exceeded the rate limit of %s.", label)
+	}
+	if h.open {
+		return nil
+	}
+	if f := w.authenticate(c); f != nil {
+		return f
+	}
+	if c.method == http.MethodGet || c.method == http.MethodHead {
+		return nil
+	}
+	if err := w.intents.check(c.header.Get(IntentHeader)); err != nil {
+		return &failure{http.StatusInternalServerError, "INTENT_MISSING", err.Error(), true}
+	}
+	return nil
+}
+
+// send writes the answer, or breaks the connection as the fault asks.
+func send(rw http.ResponseWriter, r *http.Request, ans answer, f *Fault) {
+	if f != nil && (f.Reset || f.Close) {
+		hangUp(rw, f.Reset)
+	}
+	h := rw.Header()
+	h.Set("Content-Type", "application/json")
+	for k, v := range ans.header {
+		h.Set(k, v)
+	}
+	if h.Get("Content-Length") == "" && ans.status != http.StatusNoContent {
+		h.Set("Content-Length", fmt.Sprint(len(ans.body)))
+	}
+	rw.WriteHeader(ans.status)
+	if r.Method == http.MethodHead {
+		return
+	}
+	if f != nil && f.Cut > 0 && f.Cut < len(ans.body) {
+		_, _ = rw.Write(ans.body[:f.Cut])
+		_ = http.NewResponseController(rw).Flush()
+		hangUp(rw, false)
+	}
+	_, _ = rw.Write(ans.body) // the caller may have gone; nobody is left to tell
+}
+
+// marshal writes JSON as the service does: numbers as they came, no escapes for <, > and &.
+func marshal(v any) ([]byte, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	return []byte(strings.TrimSuffix(b.String(), "\n")), nil
+}
+
+// wait sleeps for d on the process's clock (the bubble's, under synctest), or until the caller is gone.
+func wait(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

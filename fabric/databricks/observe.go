@@ -1,0 +1,275 @@
+package databricks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"selvage/fabric"
+)
+
+const (
+	listPath = "/api/2.2/jobs/list"
+	getPath  = "/api/2.2/jobs/get"
+
+	pageSize   = 100  // the most that the API gives
+	maxPages   = 1000 // a workspace holds some 12,000 jobs
+	getsAtOnce = 8
+)
+
+// Observe lists all jobs, or looks at those of s.Only by their ids. It reads a job on its own where
+// a page cuts it off, and where s.Owned names one that the whole list lacks.
+func (w *Workspace) Observe(ctx context.Context, s fabric.Scope) (*fabric.Live, error) {
+	at := time.Now()
+	live, err := w.observe(ctx, s, at)
+	if err != nil {
+		return nil, fmt.Errorf("look at fabric %s (%s): %w", w.name, w.host, err)
+	}
+	return live, nil
+}
+
+func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (*fabric.Live, error) {
+	root, err := w.artifactRoot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.Only != nil {
+		objects, gone, err := w.byID(ctx, s.Only)
+		if err != nil {
+			return nil, err
+		}
+		return fabric.NewLive(at, false, root, objects, gone), nil
+	}
+	jobs, err := w.list(ctx, map[string]any{"expand_tasks": true})
+	if err != nil {
+		return nil, err
+	}
+	objects := make([]fabric.Object, len(jobs))
+	listed := make(map[string]bool, len(jobs))
+	var cut []int
+	for i, j := range jobs {
+		o, err := w.object(j)
+		if err != nil {
+			return nil, err
+		}
+		objects[i] = o
+		listed[o.ID] = true
+		if j.HasMore && o.Managed {
+			cut = append(cut, i)
+		}
+	}
+	if err := w.complete(ctx, objects, cut); err != nil {
+		return nil, err
+	}
+	var lacking []fabric.Owned
+	for _, o := range s.Owned {
+		if o.Kind == Job && o.ID != "" && !listed[o.ID] {
+			lacking = append(lacking, o)
+		}
+	}
+	found, gone, err := w.byID(ctx, lacking)
+	if err != nil {
+		return nil, err
+	}
+	return fabric.NewLive(at, true, root, append(objects, found...), gone), nil
+}
+
+// complete reads the jobs of which the list gave only the first part.
+func (w *Workspace) complete(ctx context.Context, objects []fabric.Object, cut []int) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(getsAtOnce)
+	for _, i := range cut {
+		g.Go(func() error {
+			o, err := w.job(ctx, objects[i].ID)
+			var e *CallError
+			if errors.As(err, &e) && (e.missing() || e.Status == http.StatusForbidden) {
+				// Deleted, or closed to us, since the list was read: what is known of it is not its
+				// whole definition, so it must not be compared.
+				objects[i] = fabric.Object{ID: objects[i].ID, Kind: Job, Name: objects[i].Name, URL: objects[i].URL}
+				return nil
+			}
+			if err == nil {
+				objects[i] = o
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// byID looks at jobs one by one. One that the service says does not exist is gone; one that it does
+// not let us see is neither among the objects nor gone.
+func (w *Workspace) byID(ctx context.Context, owned []fabric.Owned) (objects []fabric.Object, gone []string, err error) {
+	var ids []string
+	asked := map[string]bool{}
+	for _, o := range owned {
+		if o.Kind == Job && o.ID != "" && !asked[o.ID] {
+			asked[o.ID] = true
+			ids = append(ids, o.ID)
+		}
+	}
+	found := make([]fabric.Object, len(ids))
+	absent := make([]bool, len(ids))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(getsAtOnce)
+	for i, id := range ids {
+		g.Go(func() error {
+			o, err := w.job(ctx, id)
+			var e *CallError
+			switch {
+			case err == nil:
+				found[i] = o
+			case errors.As(err, &e) && e.missing():
+				absent[i] = true
+			case errors.As(err, &e) && e.Status >= 400 && e.Status != http.StatusUnauthorized && e.Status != http.StatusTooManyRequests:
+			default:
+				return err
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	for i, id := range ids {
+		switch {
+		case absent[i]:
+			gone = append(gone, id)
+		case found[i].ID != "":
+			objects = append(objects, found[i])
+		}
+	}
+	return objects, gone, nil
+}
+
+// listed is a job as list and get give it. Settings are decoded in full only where they are ours.
+type listed struct {
+	ID       json.Number     `json:"job_id"`
+	Settings json.RawMessage `json:"settings"`
+	HasMore  bool            `json:"has_more"` // a list of it goes on beyond this answer
+}
+
+// list reads all pages. Its error means that there may be jobs that it did not see.
+func (w *Workspace) list(ctx context.Context, query map[string]any) ([]listed, error) {
+	query["limit"] = pageSize
+	var jobs []listed
+	index := map[json.Number]int{}
+	tokens := map[string]bool{}
+	for range maxPages {
+		var page struct {
+			Jobs    []listed `json:"jobs"`
+			HasMore bool     `json:"has_more"`
+			Next    string   `json:"next_page_token"`
+		}
+		if err := w.get(ctx, listPath, query, &page); err != nil {
+			return nil, fmt.Errorf("list jobs: %w", err)
+		}
+		for _, j := range page.Jobs {
+			if i, again := index[j.ID]; again { // jobs were made or deleted while we turned pages
+				jobs[i] = j
+				continue
+			}
+			index[j.ID] = len(jobs)
+			jobs = append(jobs, j)
+		}
+		if page.Next == "" {
+			if page.HasMore {
+				return nil, fmt.Errorf("list jobs: the workspace says that there are more after %d jobs, and not where", len(jobs))
+			}
+			return jobs, nil
+		}
+		if tokens[page.Next] {
+			return nil, fmt.Errorf("list jobs: the workspace gives the same page twice, after %d jobs", len(jobs))
+		}
+		tokens[page.Next] = true
+		query["page_token"] = page.Next
+	}
+	return nil, fmt.Errorf("list jobs: no end after %d pages", maxPages)
+}
+
+// object is a job as the other rooms see it.
+func (w *Workspace) object(j listed) (fabric.Object, error) {
+	id := j.ID.String()
+	if n, err := strconv.ParseInt(id, 10, 64); err != nil || n <= 0 {
+		return fabric.Object{}, fmt.Errorf("read jobs: %q is no job id", w.redact(id))
+	}
+	o := fabric.Object{ID: id, Kind: Job, URL: w.host + "/jobs/" + id}
+	if len(j.Settings) == 0 {
+		return o, fmt.Errorf("read job %s: it has no settings", id)
+	}
+	var head struct {
+		Name string         `json:"name"`
+		Tags map[string]any `json:"tags"`
+	}
+	if err := json.Unmarshal(j.Settings, &head); err != nil {
+		return o, fmt.Errorf("read job %s: %w", id, err)
+	}
+	o.Name = head.Name
+	o.Mark, o.Managed = markOf(head.Tags)
+	if !o.Managed {
+		return o, nil
+	}
+	d, err := fabric.ParseDoc(j.Settings)
+	if err != nil {
+		return o, fmt.Errorf("read job %s: %w", id, err)
+	}
+	o.Doc = unmarked(d.Object())
+	return o, nil
+}
+
+// pagedLists are the arrays of a job that get gives in pages of 100.
+var pagedLists = []string{"tasks", "job_clusters", "environments", "parameters"}
+
+// job reads one job, all pages of it.
+func (w *Workspace) job(ctx context.Context, id string) (fabric.Object, error) {
+	query := map[string]any{"job_id": id}
+	var whole map[string]any
+	var job listed
+	tokens := map[string]bool{}
+	for range maxPages {
+		var page struct {
+			listed
+			Next string `json:"next_page_token"`
+		}
+		if err := w.get(ctx, getPath, query, &page); err != nil {
+			return fabric.Object{}, fmt.Errorf("read job %s: %w", id, err)
+		}
+		switch {
+		case page.ID.String() != id:
+			return fabric.Object{}, fmt.Errorf("read job %s: the workspace answers with job %s", id, w.redact(page.ID.String()))
+		case whole == nil && page.Next == "":
+			return w.object(page.listed)
+		}
+		d, err := fabric.ParseDoc(page.Settings)
+		if err != nil {
+			return fabric.Object{}, fmt.Errorf("read job %s: %w", id, err)
+		}
+		settings := d.Object()
+		if whole == nil {
+			whole, job = settings, page.listed
+		} else {
+			for _, name := range pagedLists {
+				before, _ := whole[name].([]any)
+				if more, _ := settings[name].([]any); len(more) > 0 {
+					whole[name] = append(before, more...)
+				}
+			}
+		}
+		if page.Next == "" {
+			job.Settings = fabric.NewDoc(whole).Canonical()
+			return w.object(job)
+		}
+		if tokens[page.Next] {
+			return fabric.Object{}, fmt.Errorf("read job %s: the workspace gives the same page twice", id)
+		}
+		tokens[page.Next] = true
+		query["page_token"] = page.Next
+	}
+	return fabric.Object{}, fmt.Errorf("read job %s: no end after %d pages", id, maxPages)
+}

@@ -1,0 +1,105 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// Intent is what a fabric is about to do with one request, or, for an upload, with one file.
+type Intent struct {
+	Nonce string // NewNonce; for a create it is in the mark too
+	Op    Op
+	Keys  []Key  // the resources it concerns; empty for an upload
+	ID    string // of the live resource; empty for a create, and for a commit, whose keys name what it touches
+	Sent  []Doc  // one per key, as sent without the mark, zero for one that is deleted; empty for an upload and a delete
+	Text  string // for people: "reset job 8812 (jobs/daily_revenue)"
+}
+
+// Op is what a request does.
+type Op string
+
+const (
+	OpUpload Op = "upload"
+	OpCreate Op = "create"
+	OpUpdate Op = "update"
+	OpDelete Op = "delete"
+	OpCommit Op = "commit" // creates, updates and deletes of several resources at once, all or none
+)
+
+// Journal is where a fabric writes down what it is about to do, before it does it (law 2).
+type Journal interface {
+	// Begin returns after the intent is durable, with a context that lets the fabric's transport
+	// send what the intent names. On error nothing may be sent.
+	Begin(ctx context.Context, i Intent) (context.Context, error)
+	// End writes the outcome of the intent: one result for each of its keys (one for an upload), all
+	// at once. A doubtful outcome is not written: the intent stays open until somebody has looked.
+	End(ctx context.Context, nonce string, rs ...Result) error
+}
+
+// Permit is the right to send the requests of one durable intent.
+type Permit struct {
+	Nonce string
+	once  bool
+	used  atomic.Bool
+}
+
+type permitKey struct{}
+
+// WithPermit returns a context that carries the right to send the intent's requests: one request
+// for a create, an update, a delete or a commit; any number for an upload, which may be repeated safely.
+func WithPermit(ctx context.Context, i Intent) context.Context {
+	return context.WithValue(ctx, permitKey{}, &Permit{Nonce: i.Nonce, once: i.Op != OpUpload})
+}
+
+var (
+	// ErrNoIntent is returned by a transport for a changing request without a permit.
+	ErrNoIntent = errors.New("refused to send: the request changes the fabric and no intent is written in the ledger")
+	// ErrSpent is returned by a transport for a second request under a permit for one.
+	ErrSpent = errors.New("refused to send: the intent's one request was sent before")
+)
+
+// UsePermit takes the permit out of the context for one request.
+func UsePermit(ctx context.Context) (nonce string, err error) {
+	p, _ := ctx.Value(permitKey{}).(*Permit)
+	if p == nil {
+		return "", ErrNoIntent
+	}
+	if p.used.Swap(true) && p.once {
+		return "", ErrSpent
+	}
+	return p.Nonce, nil
+}
+
+// Outcome is what became of a step.
+type Outcome struct {
+	Results []Result // one per change of the step, in its order; none for an upload step that was done
+	// Receipt is what Settled needs to know of this step later, perhaps in another process.
+	Receipt string
+	// Err is set when the step was not done as a whole; its status says what to do next.
+	Err    error
+	Status Status
+	Again  time.Time // with Later: not before; zero for the caller's back-off
+}
+
+// Result is what became of one change.
+type Result struct {
+	Key    Key
+	ID     string // of the live resource
+	Nonce  string // of the intent
+	Status Status
+	Err    error
+}
+
+// Status says what the loop should do next.
+type Status int
+
+const (
+	Doubtful Status = iota // it may or may not have happened: look before anything else
+	Done                   // it happened
+	Refused                // the fabric said no, and will again until desired, live or rights change
+	Later                  // it did not happen; try again later
+)
+
+func (s Status) String() string { return [...]string{"doubtful", "done", "refused", "later"}[s] }

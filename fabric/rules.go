@@ -1,0 +1,87 @@
+package fabric
+
+import "encoding/json"
+
+// Rules say how documents of one kind are compared. Paths in them are shapes: object keys joined by
+// dots, with [] for each list ("tasks[].libraries[]"); a trailing ".*" stands for any one key below.
+type Rules struct {
+	// Keys name the field that identifies the elements of a list; the list's order then means nothing.
+	Keys map[string]string
+	// KeyFuncs identify elements that no single field does.
+	KeyFuncs map[string]func(element any) string
+	// Sets are lists whose order means nothing and whose elements have no name.
+	Sets map[string]bool
+	// Defaults are what the fabric fills in where desired says nothing.
+	Defaults map[string]Default
+	// WriteOnly fields are accepted and never read back: desired is compared with what was last sent.
+	WriteOnly map[string]bool
+	// OutputOnly fields are the fabric's own.
+	OutputOnly map[string]bool
+	// Aliases are further spellings that the fabric may give back for a value we sent.
+	Aliases map[string]func(desired, live string) bool
+	// Injected are objects in which a policy may add fields and map keys of its own, when the
+	// field named Policy in them is set.
+	Injected map[string]string
+	// Label reports that a field by its name alone only says which release this is.
+	Label func(key string) bool
+}
+
+// Default says which live values of a field that desired leaves out are no difference, and which
+// desired values the fabric may leave out.
+type Default struct {
+	Any    bool     // any live value; what desired names is compared all the same
+	Values []string // canonical JSON of each
+}
+
+// AnyValue accepts whatever the fabric filled in.
+var AnyValue = Default{Any: true}
+
+// Value accepts the given values, each as canonical JSON.
+func Value(canonical ...string) Default { return Default{Values: canonical} }
+
+func (d Default) accepts(v any) bool {
+	if d.Any {
+		return true
+	}
+	c := canonical(v)
+	for _, want := range d.Values {
+		if c == want {
+			return true
+		}
+	}
+	return false
+}
+
+// fieldDefault finds the rule for the key of an object: by its own name, or for any key there.
+func (r *Rules) fieldDefault(object, key string) (Default, bool) {
+	if d, ok := r.Defaults[join(object, key)]; ok {
+		return d, true
+	}
+	d, ok := r.Defaults[join(object, "*")]
+	return d, ok
+}
+
+func join(shape, key string) string {
+	if shape == "" {
+		return key
+	}
+	return shape + "." + key
+}
+
+// elementKey is the name of a list element, and false where the list is compared otherwise.
+func (r *Rules) elementKey(listShape string, e any) (string, bool) {
+	if field, ok := r.Keys[listShape]; ok {
+		m, _ := e.(map[string]any)
+		switch k := m[field].(type) {
+		case string:
+			return k, true
+		case json.Number:
+			return canonicalNumber(k), true
+		}
+		return "", false
+	}
+	if f, ok := r.KeyFuncs[listShape]; ok {
+		return f(e), true
+	}
+	return "", false
+}

@@ -1,0 +1,114 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"selvage/configs"
+	"selvage/fabric"
+	"selvage/reconciler/ledger"
+)
+
+// errSuperseded is what Begin returns once a newer release arrived.
+var errSuperseded = errors.New("a newer release arrived")
+
+// errStopping is what Begin returns once the daemon stops.
+var errStopping = errors.New("the daemon is stopping")
+
+// journal writes what a fabric is about to do, and what became of it, into the ledger.
+type journal struct {
+	rd      *round
+	stop    context.Context // once done, nothing more may begin
+	changes map[fabric.Key]fabric.Change
+	digests map[fabric.Key]string // of the changes, as planned
+}
+
+// Begin makes the intent durable. It refuses when the daemon stops, or a newer release makes the
+// rest of this one pointless (law 9).
+func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, error) {
+	if j.stop.Err() != nil {
+		return nil, errStopping
+	}
+	if j.rd.superseded() {
+		return nil, errSuperseded
+	}
+	m := intentMade{Op: i.Op, Keys: i.Keys, ID: i.ID, Release: j.rd.target.Release, Version: j.rd.target.Version}
+	for n, k := range i.Keys {
+		c := j.changes[k]
+		m.Kind = c.Kind
+		m.Names = append(m.Names, c.Name)
+		m.Changes = append(m.Changes, j.digests[k])
+		if n < len(i.Sent) && !i.Sent[n].IsZero() {
+			digest, err := j.rd.documents.put(i.Sent[n])
+			if err != nil {
+				return nil, err
+			}
+			m.Sent = append(m.Sent, digest)
+		} else {
+			m.Sent = append(m.Sent, "")
+		}
+	}
+	text := i.Text
+	if text == "" {
+		text = fmt.Sprintf("%s %s", i.Op, joinKeys(i.Keys))
+	}
+	e := ledger.Entry{Kind: kindIntent, Deployment: j.rd.name, Fabric: j.rd.d.Fabric.Name, Intent: i.Nonce, Text: text, Data: encode(m)}
+	if _, err := j.rd.record(ctx, e); err != nil {
+		return nil, err
+	}
+	return fabric.WithPermit(ctx, i), nil
+}
+
+// End writes the outcome down. While any of it is doubtful the intent stays open.
+func (j *journal) End(ctx context.Context, nonce string, rs ...fabric.Result) error {
+	for _, r := range rs {
+		if r.Status == fabric.Doubtful {
+			return nil
+		}
+	}
+	return j.rd.close(ctx, nonce, rs...)
+}
+
+// close writes the outcome of an intent.
+func (rd *round) close(ctx context.Context, nonce string, rs ...fabric.Result) error {
+	var o outcomeSeen
+	text := ""
+	for _, r := range rs {
+		s := resultSeen{Key: r.Key, Status: r.Status.String(), ID: r.ID}
+		if r.Err != nil {
+			s.Error = r.Err.Error()
+		}
+		o.Results = append(o.Results, s)
+		if text == "" || r.Status != fabric.Done {
+			text = r.Status.String()
+			if r.Key != "" {
+				text += " " + string(r.Key)
+			}
+			if r.ID != "" {
+				text += " " + r.ID
+			}
+			if s.Error != "" {
+				text += ": " + s.Error
+			}
+		}
+	}
+	code := ""
+	if len(rs) > 0 && rs[0].Status == fabric.Refused {
+		code = string(configs.FabricRefused)
+	}
+	// The outcome of what was sent is written even while the daemon stops.
+	_, err := rd.record(context.WithoutCancel(ctx), ledger.Entry{Kind: kindOutcome, Deployment: rd.name, Fabric: rd.d.Fabric.Name, Intent: nonce, Code: code, Text: text, Data: encode(o)})
+	return err
+}
+
+// superseded reports that a newer candidate than the one that this round saw has arrived.
+func (rd *round) superseded() bool {
+	if rd.ask.By != "" {
+		return false // a person asked for just this
+	}
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	newest := rd.Reconciler.newest[rd.name]
+	return newest != "" && rd.newest != "" && newest != rd.newest
+}

@@ -1,0 +1,259 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"selvage/configs"
+	"selvage/fabric"
+	"selvage/reconciler/ledger"
+)
+
+// judge takes the plan through the gates, writes down what is new about it, and ends the round
+// unless there is something to do that may be done.
+func (rd *round) judge(ctx context.Context) error {
+	rd.mu.Lock()
+	s, suspended := rd.state.suspended(rd.name, rd.at)
+	rd.mu.Unlock()
+	p := rd.out.Plan
+	rd.facts = Facts{
+		Deployment: rd.name, Mode: rd.d.Mode, Ever: rd.known.Ever, Descends: rd.descends, Moved: rd.moved,
+		Approved: rd.approved(p), ApprovedBy: rd.known.ApprovedBy,
+	}
+	if suspended {
+		rd.facts.Suspension = &s
+	}
+	if err := rd.approve(ctx, p); err != nil {
+		return err
+	}
+	rd.out.Verdicts = Gates(p, rd.facts, rd.at)
+	if err := rd.writePlan(ctx); err != nil {
+		return err
+	}
+	if rd.ask.Dry {
+		rd.out.Result = rd.summary()
+		return errOver
+	}
+	switch {
+	case p.Digest == "" && rd.d.Mode != configs.Apply:
+		rd.out.Phase = Planned
+		rd.out.Result = configs.Found(configs.UpToDate, rd.name, "")
+		return rd.ended(ctx, Planned)
+	case p.Digest == "":
+		return rd.sound(ctx)
+	case !open(rd.out.Verdicts):
+		rd.out.Result = rd.summary()
+		return rd.ended(ctx, Planned)
+	case len(p.Free()) == 0:
+		rd.out.Result = rd.summary()
+		phase := Planned
+		if rd.known.Phase == Failing {
+			phase = Failing
+		}
+		return rd.ended(ctx, phase)
+	}
+	return nil
+}
+
+// approved reports that a person has approved this plan, or this revision, whose apply is not at
+// its end yet.
+func (rd *round) approved(p Plan) bool {
+	if rd.known.Approved == "" || p.Digest == "" || rd.known.ApprovedRevision.Commit != rd.target.Commit {
+		return false
+	}
+	underWay := rd.known.Target.Commit == rd.target.Commit && (rd.known.Phase == Applying || rd.known.Phase == Settling || rd.known.Phase == Failing)
+	return rd.known.Approved == p.Digest || underWay
+}
+
+// approve writes down that a person approves the plan, if that is what was asked, and the plan is
+// still the one that the person saw.
+func (rd *round) approve(ctx context.Context, p Plan) error {
+	if rd.ask.Plan == "" || rd.ask.Dry {
+		return nil
+	}
+	if p.Digest == "" {
+		return nil
+	}
+	if !strings.HasPrefix(p.Digest, rd.ask.Plan) {
+		return fmt.Errorf("%s: the plan is %.6s now, not %s: look at it again with: selvage plan %s", rd.name, p.Digest, rd.ask.Plan, rd.name)
+	}
+	if rd.d.Mode != configs.Apply {
+		return fmt.Errorf("%s: the deployment only observes: set mode: apply in selvage.yaml first", rd.name)
+	}
+	a := approval{Plan: p.Digest, Revision: rd.target, PassedOver: rd.passed}
+	entries := []ledger.Entry{{Kind: kindApprove, Deployment: rd.name, Code: string(configs.Approved), By: rd.ask.By,
+		Text: fmt.Sprintf("%s approved plan %.6s of %s: %s", rd.ask.By, p.Digest, rd.target, p.Counts), Data: encode(a)}}
+	if rd.moved != nil {
+		t := tagSeen{Repository: rd.Repositories[rd.d.Project.Name].URL(), Ref: rd.target.Ref, Object: rd.target.Object, Commit: rd.target.Commit}
+		entries = append(entries, ledger.Entry{Kind: kindTag, Deployment: rd.name, By: rd.ask.By, Text: fmt.Sprintf("%s accepted that %s is %s now", rd.ask.By, rd.target.Name, short(rd.target.Commit)), Data: encode(t)})
+	}
+	if _, err := rd.record(ctx, entries...); err != nil {
+		return rd.fail(configs.LedgerFailed, err)
+	}
+	rd.facts.Approved, rd.facts.ApprovedBy = true, rd.ask.By
+	return nil
+}
+
+// summary is the answer of a round that writes nothing.
+func (rd *round) summary() configs.Finding {
+	p := rd.out.Plan
+	if w := waiting(rd.out.Verdicts); len(w) > 0 && p.Digest != "" {
+		f := w[0].Reason
+		f.Subject = rd.name
+		f.Text = fmt.Sprintf("plan %.6s (%s): %s", p.Digest, p.Counts, f.Text)
+		if strings.Contains(f.Next, "DEPLOYMENT") {
+			f.Next = strings.NewReplacer("DEPLOYMENT", rd.name, "TAG", rd.target.Name).Replace(f.Next)
+		}
+		return f
+	}
+	for _, c := range p.Changes {
+		if c.Hindrance == fabric.Blocked {
+			f := c.Reason
+			if n := p.Counts.Blocked; n > 1 {
+				f.Text = fmt.Sprintf("%s, and %d more blocked", f.Text, n-1)
+			}
+			return f
+		}
+	}
+	if p.Digest != "" {
+		return configs.Found(configs.Changed, rd.name, p.Counts.String())
+	}
+	return configs.Found(configs.UpToDate, rd.name, "")
+}
+
+// writePlan writes the plan into the ledger if it, or what the gates say of it, is new, and with it
+// what was seen for the first time of absences and of the configuration's reach.
+func (rd *round) writePlan(ctx context.Context) error {
+	if rd.ask.Dry {
+		return nil
+	}
+	p := rd.out.Plan
+	var entries []ledger.Entry
+	if len(p.Absent)+len(p.Back) > 0 {
+		text := "absent from the release: " + joinKeys(p.Absent)
+		if len(p.Absent) == 0 {
+			text = "in the release again: " + joinKeys(p.Back)
+		}
+		entries = append(entries, ledger.Entry{Kind: kindAbsent, Deployment: rd.name, Code: string(configs.AbsentOnce), Text: text,
+			Data: encode(absent{Absence{rd.sighting, rd.live.At}, p.Absent, p.Back})})
+	}
+	if len(p.Released) > 0 {
+		f := configs.Found(configs.Released, rd.name, joinKeys(p.Released))
+		entries = append(entries, ledger.Entry{Kind: kindRelinquish, Deployment: rd.name, Code: string(f.Code), Text: f.Text, Data: encode(keysOf{p.Released})})
+	}
+	if len(p.Taken) > 0 {
+		entries = append(entries, ledger.Entry{Kind: kindTake, Deployment: rd.name, Text: "managed again: " + joinKeys(p.Taken), Data: encode(keysOf{p.Taken})})
+	}
+	if (p.Digest != "" || p.Counts.Deferred > 0) && (p.Digest != rd.known.Plan || verdictLine(rd.out.Verdicts) != rd.known.Verdicts) {
+		e, err := rd.planEntry(p)
+		if err != nil {
+			return rd.fail(configs.LedgerFailed, err)
+		}
+		entries = append(entries, e)
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	if _, err := rd.record(ctx, entries...); err != nil {
+		return rd.fail(configs.LedgerFailed, err)
+	}
+	return nil
+}
+
+// shownChanges is how many changes of a plan stand in the ledger itself; the private store has all.
+const shownChanges = 100
+
+func (rd *round) planEntry(p Plan) (ledger.Entry, error) {
+	document, err := fabric.ParseDoc(encode(p))
+	if err != nil {
+		return ledger.Entry{}, err
+	}
+	digest, err := rd.documents.keepAside(document)
+	if err != nil {
+		return ledger.Entry{}, err
+	}
+	m := planMade{Digest: p.Digest, Revision: rd.target, Counts: p.Counts, Verdicts: rd.out.Verdicts, Document: digest}
+	for _, c := range p.Changes {
+		if c.Action != fabric.Keep || c.Hindrance != fabric.Free {
+			m.Changes = append(m.Changes, c)
+		}
+		if len(m.Changes) == shownChanges {
+			break
+		}
+	}
+	text := fmt.Sprintf("plan %.6s of %s: %s", p.Digest, rd.target, p.Counts)
+	if p.Digest == "" {
+		text = fmt.Sprintf("plan of %s: %s", rd.target, p.Counts)
+	}
+	if w := waiting(rd.out.Verdicts); len(w) > 0 {
+		var gates []string
+		for _, v := range w {
+			gates = append(gates, v.Gate)
+		}
+		text += "; waits for " + strings.Join(gates, ", ")
+	}
+	return ledger.Entry{Kind: kindPlan, Deployment: rd.name, Fabric: rd.d.Fabric.Name, Text: text, Data: encode(m)}, nil
+}
+
+// sound ends a round that found nothing to write.
+func (rd *round) sound(ctx context.Context) error {
+	rd.mu.Lock()
+	delete(rd.tries, rd.name)
+	rd.mu.Unlock()
+	rd.out.Result = rd.summary()
+	if rd.known.Live.Commit == rd.target.Commit && rd.known.Live.Ref == rd.target.Ref && (rd.known.Phase == Sound || rd.known.Phase == Wavering) {
+		rd.out.Phase = rd.known.Phase
+		return errOver
+	}
+	return rd.ended(ctx, Sound)
+}
+
+// ended ends the round in a phase, which is written down if it is another one than before.
+func (rd *round) ended(ctx context.Context, p Phase) error {
+	rd.out.Phase = p
+	if rd.known.Phase != p || rd.known.Target.Commit != rd.target.Commit || rd.known.Target.Ref != rd.target.Ref {
+		if err := rd.reach(ctx, p, nil); err != nil {
+			return err
+		}
+	}
+	return errOver
+}
+
+// reach writes down that the deployment comes to a phase.
+func (rd *round) reach(ctx context.Context, p Phase, steps []settling) error {
+	if rd.ask.Dry {
+		return nil
+	}
+	rd.out.Phase = p
+	reached := phaseReached{Phase: p, Revision: rd.target, Plan: rd.out.Plan.Digest, Steps: steps, Result: rd.out.Result}
+	if p == Settling {
+		reached.Deadline = time.Now().Add(settleLimit)
+	}
+	text := fmt.Sprintf("%s: %s", p, rd.target)
+	if rd.out.Result.Text != "" && (p == Failing || p == Wavering) {
+		text += ": " + rd.out.Result.Text
+	}
+	_, err := rd.record(ctx, ledger.Entry{Kind: kindPhase, Deployment: rd.name, Fabric: rd.d.Fabric.Name, Code: string(rd.out.Result.Code), Text: text, Data: encode(reached)})
+	if err != nil {
+		return rd.fail(configs.LedgerFailed, err)
+	}
+	rd.mu.Lock()
+	rd.known = rd.state.deployed[rd.name]
+	rd.mu.Unlock()
+	return nil
+}
+
+// decided writes the answer of the round down if it is another one than before.
+func (rd *round) decided(ctx context.Context) error {
+	f := rd.out.Result
+	if f.Code == "" || f.Code == rd.known.Result.Code && f.Text == rd.known.Result.Text {
+		return nil
+	}
+	if f.Code == rd.known.Result.Code && (f.Code == configs.GitUnreachable || f.Code == configs.FabricUnreachable || f.Code == configs.BackingOff) {
+		return nil // the words of a network error change each time
+	}
+	_, err := rd.record(ctx, ledger.Entry{Kind: kindDecide, Deployment: rd.name, Fabric: rd.d.Fabric.Name, Code: string(f.Code), Text: f.Text, Data: encode(f)})
+	return err
+}

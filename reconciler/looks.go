@@ -1,0 +1,61 @@
+package reconciler
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"selvage/fabric"
+)
+
+// looks shares one look at a fabric among the deployments there: whoever can do with one that began after
+// a moment gets the last one, or the one that is under way, or takes a new one.
+type looks struct {
+	mu   sync.Mutex
+	last *fabric.Live
+	busy *look
+}
+
+type look struct {
+	began time.Time
+	done  chan struct{}
+	live  *fabric.Live
+	err   error
+}
+
+// since returns a look that began no earlier than notBefore.
+func (l *looks) since(ctx context.Context, notBefore time.Time, observe func(context.Context) (*fabric.Live, error)) (*fabric.Live, error) {
+	for {
+		l.mu.Lock()
+		if l.last != nil && !l.last.At.Before(notBefore) {
+			defer l.mu.Unlock()
+			return l.last, nil
+		}
+		b := l.busy
+		if b == nil {
+			b = &look{began: time.Now(), done: make(chan struct{})}
+			l.busy = b
+			l.mu.Unlock()
+			b.live, b.err = observe(ctx)
+			l.mu.Lock()
+			if b.err == nil {
+				l.last = b.live
+			}
+			l.busy = nil
+			close(b.done)
+			l.mu.Unlock()
+			return b.live, b.err
+		}
+		l.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-b.done:
+		}
+		// An error of a look that somebody else took, perhaps with a context that ended, is not ours
+		// unless the look would have done for us.
+		if b.err != nil && !b.began.Before(notBefore) && ctx.Err() == nil && b.err != context.Canceled {
+			return nil, b.err
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"selvage/configs"
+	"selvage/reconciler/ledger"
+)
+
+// Operator is what people ask of a reconciler. *Reconciler answers in its own process, and the
+// client in package control from another one.
+type Operator interface {
+	// Status is one line per deployment; of one deployment, if it is named.
+	Status(ctx context.Context, deployment string) ([]Status, error)
+	// Plan looks at everything anew and says what would change. It writes nothing.
+	Plan(ctx context.Context, deployment, revision string) (Decision, error)
+	// Apply reconciles once, now, through all gates.
+	Apply(ctx context.Context, r ApplyRequest) (Decision, error)
+	// Why is the decision of the last reconcile.
+	Why(ctx context.Context, deployment string) (Decision, error)
+	// Suspend keeps everything from being written to a deployment or a fabric; Resume ends that.
+	Suspend(ctx context.Context, s Suspension) error
+	Resume(ctx context.Context, target, by string) error
+}
+
+// ApplyRequest asks for an apply.
+type ApplyRequest struct {
+	Deployment string `json:"deployment"`
+	Revision   string `json:"revision,omitempty"` // instead of the newest candidate
+	// Plan is the digest of the plan that the person has seen and approves, or at least its first six
+	// digits; empty to approve nothing.
+	Plan string `json:"plan,omitempty"`
+	By   string `json:"by"`
+}
+
+// Status is a deployment on one line.
+type Status struct {
+	Deployment string          `json:"deployment"`
+	Mode       configs.Mode    `json:"mode"`
+	Live       Revision        `json:"live,omitzero"`   // what was applied last as a whole
+	Target     Revision        `json:"target,omitzero"` // what is being brought about
+	Phase      Phase           `json:"phase"`
+	State      string          `json:"state"` // the phase in a word for people: verified, waiting, suspended, ...
+	Since      time.Time       `json:"since,omitzero"`
+	Owned      int             `json:"owned"`
+	Drift      int             `json:"drift"` // resources that somebody else changed; -1: not looked at yet
+	Suspension *Suspension     `json:"suspension,omitempty"`
+	Result     configs.Finding `json:"result,omitzero"`
+	// Alarms are findings that somebody should look at now.
+	Alarms []configs.Finding `json:"alarms,omitempty"`
+	Next   string            `json:"next"`
+}
+
+// ErrUnknownDeployment is returned by all methods of Operator for a name that the configuration lacks.
+var ErrUnknownDeployment = errors.New("unknown deployment")
+
+func (r *Reconciler) deployment(name string) (*configs.Deployment, error) {
+	d, ok := r.Config.Deployment(name)
+	if ok {
+		return d, nil
+	}
+	var names []string
+	for _, d := range r.Config.Deployments {
+		names = append(names, d.Name())
+	}
+	return nil, fmt.Errorf("%w %q: the configuration has %s", ErrUnknownDeployment, name, strings.Join(names, ", "))
+}
+
+// Status implements Operator.
+func (r *Reconciler) Status(_ context.Context, deployment string) ([]Status, error) {
+	ds := r.Config.Deployments
+	if deployment != "" {
+		d, err := r.deployment(deployment)
+		if err != nil {
+			return nil, err
+		}
+		ds = []*configs.Deployment{d}
+	}
+	now := time.Now()
+	list := make([]Status, 0, len(ds))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range ds {
+		known := r.state.deployed[d.Name()]
+		s := Status{Deployment: d.Name(), Mode: d.Mode, Live: known.Live, Target: known.Target, Phase: known.Phase, State: string(known.Phase),
+			Since: known.Since, Owned: len(r.state.applied[d.Name()]), Drift: -1, Result: known.Result}
+		last, looked := r.last[d.Name()]
+		if looked {
+			s.Drift, s.Result = last.Plan.Counts.Drifted, last.Result
+			for _, f := range last.Findings {
+				if f.Level() == configs.Alarm {
+					s.Alarms = append(s.Alarms, f)
+				}
+			}
+		}
+		if p, ok := r.state.suspended(d.Name(), now); ok {
+			s.Suspension, s.State, s.Since = &p, "suspended", p.Since
+		} else if s.State == "" {
+			s.State = "new"
+		} else if known.Phase == Planned && last.Plan.Digest != "" {
+			s.State = "waiting"
+			if d.Mode == configs.Observe {
+				s.State = "observing"
+			}
+		}
+		s.Next = next(s, last, d)
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// next says in a few words what happens next.
+func next(s Status, last Decision, d *configs.Deployment) string {
+	switch {
+	case s.Suspension != nil:
+		return suspensionFinding(*s.Suspension).Text
+	case len(s.Alarms) > 0:
+		return string(s.Alarms[0].Code) + ": " + s.Alarms[0].Subject
+	case s.Result.Level() >= configs.Wait:
+		return s.Result.Text
+	case !last.Again.IsZero() && last.Again.After(time.Now()):
+		return "looks again at " + last.Again.Format(time.TimeOnly)
+	}
+	return fmt.Sprintf("polls every %s", d.Project.Poll)
+}
+
+// Plan implements Operator.
+func (r *Reconciler) Plan(ctx context.Context, deployment, revision string) (Decision, error) {
+	d, err := r.deployment(deployment)
+	if err != nil {
+		return Decision{}, err
+	}
+	return r.reconcile(ctx, d, ask{Revision: revision, Dry: true})
+}
+
+// Apply implements Operator.
+func (r *Reconciler) Apply(ctx context.Context, a ApplyRequest) (Decision, error) {
+	d, err := r.deployment(a.Deployment)
+	if err != nil {
+		return Decision{}, err
+	}
+	if a.Plan != "" && len(a.Plan) < 6 {
+		return Decision{}, fmt.Errorf("plan %q: give at least its first six digits", a.Plan)
+	}
+	if a.By == "" {
+		return Decision{}, errors.New("nobody asked: an apply needs to know who does")
+	}
+	if err := r.queue.hold(ctx, d.Name()); err != nil {
+		return Decision{}, err
+	}
+	decision, err := r.reconcile(ctx, d, ask{Revision: a.Revision, Plan: a.Plan, By: a.By})
+	for err == nil && decision.Phase == Settling {
+		// The person waits; the worker does not: this is the person's own goroutine.
+		select {
+		case <-ctx.Done():
+			r.queue.done(d.Name(), decision.Again)
+			return decision, nil
+		case <-time.After(time.Until(decision.Again)):
+		}
+		decision, err = r.reconcile(ctx, d, ask{By: a.By})
+	}
+	r.queue.done(d.Name(), decision.Again)
+	return decision, err
+}
+
+// Why implements Operator.
+func (r *Reconciler) Why(ctx context.Context, deployment string) (Decision, error) {
+	d, err := r.deployment(deployment)
+	if err != nil {
+		return Decision{}, err
+	}
+	r.mu.Lock()
+	last, ok := r.last[d.Name()]
+	r.mu.Unlock()
+	if ok {
+		return last, nil
+	}
+	return r.Plan(ctx, deployment, "") // nothing was decided in this process yet
+}
+
+// Suspend implements Operator.
+func (r *Reconciler) Suspend(ctx context.Context, s Suspension) error {
+	if err := r.suspendable(s.Target); err != nil {
+		return err
+	}
+	s.Since = time.Now().UTC()
+	f := suspensionFinding(s)
+	e := ledger.Entry{Kind: kindSuspend, Code: string(f.Code), By: s.By, Text: s.Target + " is " + f.Text, Data: encode(s)}
+	r.about(&e, s.Target)
+	if _, err := r.record(ctx, e); err != nil {
+		return err
+	}
+	r.flush()
+	r.wakeTarget(s.Target)
+	return nil
+}
+
+// Resume implements Operator.
+func (r *Reconciler) Resume(ctx context.Context, target, by string) error {
+	if err := r.suspendable(target); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	_, suspended := r.state.suspensions[target]
+	r.mu.Unlock()
+	if !suspended {
+		return fmt.Errorf("%s is not suspended", target)
+	}
+	e := ledger.Entry{Kind: kindResume, By: by, Text: target + " is resumed by " + by, Data: encode(Suspension{Target: target, By: by})}
+	r.about(&e, target)
+	if _, err := r.record(ctx, e); err != nil {
+		return err
+	}
+	r.flush()
+	r.wakeTarget(target)
+	return nil
+}
+
+func (r *Reconciler) suspendable(target string) error {
+	if _, ok := r.Config.Fabrics[target]; ok {
+		return nil
+	}
+	if _, err := r.deployment(target); err != nil {
+		return fmt.Errorf("%w; it is no fabric either", err)
+	}
+	return nil
+}
+
+func (r *Reconciler) about(e *ledger.Entry, target string) {
+	if strings.Contains(target, "@") {
+		e.Deployment = target
+	} else {
+		e.Fabric = target
+	}
+}
+
+func (r *Reconciler) wakeTarget(target string) {
+	for _, d := range r.Config.Deployments {
+		if d.Name() == target || d.Fabric.Name == target {
+			r.queue.wake(d.Name())
+		}
+	}
+}

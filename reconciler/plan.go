@@ -1,0 +1,398 @@
+package reconciler
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"selvage/configs"
+	"selvage/fabric"
+)
+
+// Plan is the ordered changes from live to desired. It is pure data.
+type Plan struct {
+	Changes []fabric.Change `json:"changes"` // sorted by key
+	Digest  string          `json:"digest"`  // of what would be written; empty when nothing would
+	Counts  Counts          `json:"counts"`
+	// Owned is how many resources the deployment owns on the fabric.
+	Owned int `json:"owned"`
+	// Absent are keys that are absent from the release now, for the first time; Back those that were and are no longer.
+	Absent []fabric.Key `json:"absent,omitempty"`
+	Back   []fabric.Key `json:"back,omitempty"`
+	// Released are owned keys that the configuration no longer covers; Taken are keys that it covers again.
+	Released []fabric.Key `json:"released,omitempty"`
+	Taken    []fabric.Key `json:"taken,omitempty"`
+}
+
+// Counts sums a plan up.
+type Counts struct {
+	Create   int `json:"create"`
+	Update   int `json:"update"`
+	Delete   int `json:"delete"`
+	Release  int `json:"release"`
+	Keep     int `json:"keep"`
+	Deferred int `json:"deferred"`
+	Blocked  int `json:"blocked"`
+	Labels   int `json:"labels"` // kept resources whose release labels will ride along
+	Drifted  int `json:"drifted"`
+}
+
+// Empty reports that nothing is to be written, now or after a hindrance is mended.
+func (p Plan) Empty() bool { return p.Digest == "" && p.Counts.Release == 0 }
+
+// Free are the changes that may be carried out now, gates willing.
+func (p Plan) Free() []fabric.Change {
+	var free []fabric.Change
+	for _, c := range p.Changes {
+		if c.Hindrance == fabric.Free && (c.Action == fabric.Create || c.Action == fabric.Update || c.Action == fabric.Delete) {
+			free = append(free, c)
+		}
+	}
+	return free
+}
+
+// Drift are the changes whose cause is drift alone.
+func (p Plan) Drift() []fabric.Change {
+	var d []fabric.Change
+	for _, c := range p.Changes {
+		if c.Cause == fabric.Drift {
+			d = append(d, c)
+		}
+	}
+	return d
+}
+
+// Owning is one owned resource, with the documents that the ledger names.
+type Owning struct {
+	Applied
+	Sent, Read fabric.Doc // zero where the private store lacks them
+}
+
+// PlanInput is everything that a plan follows from.
+type PlanInput struct {
+	Installation string
+	Deployment   string
+	Desired      *fabric.Desired
+	Live         *fabric.Live
+	Rules        func(fabric.Kind) *fabric.Rules
+	Owned        map[fabric.Key]Owning
+	Formerly     map[fabric.Key]Owning // released before; proven ours by id and nonce
+	Absences     map[fabric.Key]Absence
+	Open         map[fabric.Key]bool // an intent's outcome is not known
+	Sighting     time.Time           // when the refs were read
+	Apart        time.Duration       // least time between two sightings of an absence
+	Prune        configs.Prune
+	Heal         bool
+	// Force lifts what waits for a person: a refusal before, drift with heal off.
+	Force bool
+}
+
+// NewPlan compares desired, live and applied. It is pure: the same input gives the same plan, byte
+// for byte.
+func NewPlan(in PlanInput) Plan {
+	b := planner{PlanInput: in, ids: map[fabric.Ref]any{}}
+	keys := map[fabric.Key]bool{}
+	for _, k := range in.Desired.Keys() {
+		keys[k] = true
+	}
+	for k := range in.Owned {
+		keys[k] = true
+	}
+	sorted := slices.Sorted(mapKeys(keys))
+	for _, k := range sorted {
+		b.learn(k)
+	}
+	p := Plan{Owned: len(in.Owned)}
+	for _, k := range sorted {
+		c := b.change(k, &p)
+		if c.Hindrance == fabric.Free && in.Open[k] {
+			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.IntentOpen, string(k), "")
+		}
+		p.Changes = append(p.Changes, c)
+	}
+	b.budget(&p)
+	count(&p)
+	p.Digest = digest(p.Changes)
+	return p
+}
+
+type planner struct {
+	PlanInput
+	ids map[fabric.Ref]any // what is known of ids before the plan runs
+}
+
+// learn notes the id of a live resource for those that refer to it.
+func (b *planner) learn(k fabric.Key) {
+	r, presence := b.Desired.Lookup(k)
+	kind := r.Kind
+	o, owned := b.Owned[k]
+	if presence != fabric.Present {
+		kind = o.Kind
+	}
+	if !owned {
+		o = b.Formerly[k]
+	}
+	if obj, p, _ := b.Live.Lookup(b.Installation, kind, b.owner(k), o.ID); p == fabric.Present && o.ID != "" {
+		b.ids[fabric.Ref{Kind: kind, Key: k}] = json.Number(obj.ID)
+	}
+}
+
+func (b *planner) owner(k fabric.Key) fabric.Owner {
+	return fabric.Owner{Deployment: b.Deployment, Key: k}
+}
+
+func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
+	r, presence := b.Desired.Lookup(k)
+	o, owned := b.Owned[k]
+	c := fabric.Change{Key: k, Kind: r.Kind, Name: r.Name, ID: o.ID, Owner: b.owner(k), Action: fabric.Keep}
+	if owned && presence != fabric.Present {
+		c.Kind, c.Name = o.Kind, o.Name
+	}
+	switch {
+	case presence == fabric.Unknown:
+		why, _ := b.Desired.Why(k)
+		c.Hindrance, c.Reason = fabric.Blocked, why
+		return c
+	case presence == fabric.Absent && b.Desired.Unselected(k):
+		p.Released = append(p.Released, k)
+		c.Action, c.Reason = fabric.Release, configs.Found(configs.Released, string(k), "")
+		return c
+	case presence == fabric.Absent:
+		return b.remove(c, o, p)
+	}
+	if _, was := b.Absences[k]; was {
+		p.Back = append(p.Back, k)
+	}
+	taken := false
+	if !owned {
+		if f, was := b.Formerly[k]; was && f.ID != "" {
+			o, taken = f, true
+		} else if was {
+			o.Refused, o.Why = f.Refused, f.Why
+		}
+	}
+	obj, seen, why := b.Live.Lookup(b.Installation, r.Kind, c.Owner, o.ID)
+	if taken && seen != fabric.Present { // what we once managed is gone or changed hands: begin anew
+		o, taken = Owning{}, false
+		obj, seen, why = b.Live.Lookup(b.Installation, r.Kind, c.Owner, "")
+	}
+	c.Stripped = r.Stripped
+	c.Desired, c.Needs, c.Blobs = r.Doc.Resolve(b.known), r.Needs, r.Blobs
+	switch {
+	case seen == fabric.Unknown:
+		c.Hindrance, c.Reason, c.Action = fabric.Blocked, why, fabric.Update
+		return c
+	case seen == fabric.Absent:
+		return b.create(c, r, o, owned)
+	case o.ID == "":
+		c.ID = obj.ID
+		c.Action, c.Hindrance = fabric.Update, fabric.Blocked
+		c.Reason = configs.Found(configs.MarkUnproven, string(k), fmt.Sprintf("%s %s", r.Kind, obj.ID))
+		return c
+	}
+	c.ID, c.Live, c.Mark = obj.ID, obj.Doc, obj.Mark
+	c.Fields, c.Labels = fabric.Compare(fabric.Comparison{
+		Rules: b.Rules(r.Kind), Desired: c.Desired, Live: obj.Doc, Sent: o.Sent, Read: o.Read, Labels: r.Labels, Overlaid: r.Overlaid,
+	})
+	if taken {
+		p.Taken = append(p.Taken, k)
+	}
+	if len(c.Fields) == 0 {
+		c.Reason = configs.Found(configs.UpToDate, string(k), "")
+		if c.Labels > 0 {
+			c.Reason = configs.Found(configs.LabelsOnly, string(k), "")
+		}
+		return c
+	}
+	c.Action, c.Cause = fabric.Update, cause(c.Fields)
+	c.Reason = configs.Found(configs.Changed, string(k), "")
+	if c.Cause == fabric.Drift {
+		c.Reason = configs.Found(configs.Drifted, string(k), paths(c.Fields))
+		if !b.Heal && !b.Force {
+			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.HealOff, string(k), paths(c.Fields))
+			return c
+		}
+	}
+	return b.refused(c, o)
+}
+
+func (b *planner) known(r fabric.Ref) (any, bool) {
+	id, ok := b.ids[r]
+	return id, ok
+}
+
+// refused holds a change back that the fabric said no to before.
+func (b *planner) refused(c fabric.Change, o Owning) fabric.Change {
+	if o.Refused != "" && o.Refused == c.Digest() && !b.Force {
+		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.FabricRefused, string(c.Key), o.Why)
+	}
+	return c
+}
+
+func (b *planner) create(c fabric.Change, r fabric.Resource, o Owning, owned bool) fabric.Change {
+	c.Action, c.Cause, c.ID = fabric.Create, fabric.Commit, ""
+	c.Reason = configs.Found(configs.Changed, string(c.Key), "it is new")
+	if owned {
+		c.Cause = fabric.Drift
+		c.Reason = configs.Found(configs.Drifted, string(c.Key), fmt.Sprintf("%s %s was deleted", r.Kind, o.ID))
+		if !b.Heal && !b.Force {
+			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.HealOff, string(c.Key), fmt.Sprintf("%s %s was deleted", r.Kind, o.ID))
+			return c
+		}
+	}
+	if !b.Live.Complete {
+		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.NotSeen, string(c.Key), "the listing is not complete")
+		return c
+	}
+	for _, other := range b.Live.Named(r.Kind, r.Name) {
+		if other.Mark.Installation != b.Installation {
+			c.Hindrance = fabric.Blocked
+			c.Reason = configs.Found(configs.NameTaken, string(c.Key), fmt.Sprintf("%s %s is named %q", r.Kind, other.ID, r.Name))
+			return c
+		}
+	}
+	return b.refused(c, o)
+}
+
+// remove decides on an owned resource that the release no longer holds.
+func (b *planner) remove(c fabric.Change, o Owning, p *Plan) fabric.Change {
+	c.Action, c.Cause = fabric.Delete, fabric.Prune
+	c.Reason = configs.Found(configs.Pruned, string(c.Key), "")
+	obj, seen, why := b.Live.Lookup(b.Installation, o.Kind, c.Owner, o.ID)
+	switch seen {
+	case fabric.Unknown:
+		c.Hindrance, c.Reason = fabric.Blocked, why
+		return c
+	case fabric.Absent: // somebody deleted it already: nothing to write, and nothing to manage
+		c.Action = fabric.Release
+		c.Reason = configs.Found(configs.Released, string(c.Key), "it was deleted on the fabric")
+		p.Released = append(p.Released, c.Key)
+		return c
+	}
+	c.Live, c.Mark = obj.Doc, obj.Mark
+	first, sighted := b.Absences[c.Key]
+	if !sighted {
+		p.Absent = append(p.Absent, c.Key)
+	}
+	if !sighted || !b.Live.Complete || b.Sighting.Sub(first.Sighting) < b.Apart || !b.Sighting.After(first.Sighting) || b.Live.At.Sub(first.Listing) < b.Apart || !b.Live.At.After(first.Listing) {
+		c.Hindrance, c.Reason = fabric.Deferred, configs.Found(configs.AbsentOnce, string(c.Key), "")
+		return c
+	}
+	return b.refused(c, o)
+}
+
+// budget blocks all deletions where there are more than the policy allows.
+func (b *planner) budget(p *Plan) {
+	allowed := Allowed(b.Prune, p.Owned)
+	n := 0
+	for _, c := range p.Changes {
+		if c.Action == fabric.Delete && c.Hindrance != fabric.Blocked {
+			n++
+		}
+	}
+	if n <= allowed {
+		return
+	}
+	for i, c := range p.Changes {
+		if c.Action == fabric.Delete && c.Hindrance != fabric.Blocked {
+			p.Changes[i].Hindrance = fabric.Blocked
+			p.Changes[i].Reason = configs.Found(configs.OverBudget, string(c.Key), fmt.Sprintf("%d deletions of %d owned, %d allowed", n, p.Owned, allowed))
+		}
+	}
+}
+
+// Allowed is how many of the owned resources one plan may delete.
+func Allowed(p configs.Prune, owned int) int {
+	return min(p.Max, max(1, p.Percent*owned/100))
+}
+
+func count(p *Plan) {
+	for _, c := range p.Changes {
+		switch {
+		case c.Hindrance == fabric.Deferred:
+			p.Counts.Deferred++
+		case c.Hindrance == fabric.Blocked:
+			p.Counts.Blocked++
+		case c.Action == fabric.Create:
+			p.Counts.Create++
+		case c.Action == fabric.Update:
+			p.Counts.Update++
+		case c.Action == fabric.Delete:
+			p.Counts.Delete++
+		case c.Action == fabric.Release:
+			p.Counts.Release++
+		default:
+			p.Counts.Keep++
+			if c.Labels > 0 {
+				p.Counts.Labels++
+			}
+		}
+		if c.Cause == fabric.Drift {
+			p.Counts.Drifted++
+		}
+	}
+}
+
+// digest names what a plan would write, from the digests of its changes.
+func digest(changes []fabric.Change) string {
+	h := sha256.New()
+	n := 0
+	for _, c := range changes {
+		if c.Counts() && c.Action != fabric.Release {
+			fmt.Fprintf(h, "%s %s\n", c.Digest(), c.Hindrance)
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// cause of a change is its gravest field's: what git says, then the overlay, then drift.
+func cause(fields []fabric.Field) fabric.Cause {
+	for _, want := range []fabric.Cause{fabric.Commit, fabric.Overlay} {
+		for _, f := range fields {
+			if f.Cause == want {
+				return want
+			}
+		}
+	}
+	return fabric.Drift
+}
+
+func paths(fields []fabric.Field) string {
+	var names []string
+	for i, f := range fields {
+		if i == 3 {
+			names = append(names, fmt.Sprintf("and %d more", len(fields)-3))
+			break
+		}
+		names = append(names, f.Path)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (c Counts) String() string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		word string
+	}{{c.Create, "create"}, {c.Update, "update"}, {c.Delete, "delete"}, {c.Release, "released"}, {c.Deferred, "deferred"}, {c.Blocked, "blocked"}} {
+		if p.n > 0 {
+			word := p.word
+			if p.n > 1 && (word == "create" || word == "update" || word == "delete") {
+				word += "s"
+			}
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, word))
+		}
+	}
+	if len(parts) == 0 {
+		return "no changes"
+	}
+	return strings.Join(parts, ", ")
+}

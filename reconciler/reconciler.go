@@ -1,0 +1,219 @@
+// Package reconciler is the loop that makes fabrics run what git says. It chooses a release for each
+// deployment, plans what has to change, judges the plan by gates, and has the fabric carry it out; what it decides
+// and why, it writes into the ledger, beside it in the folder ledger.
+//
+// The loop is level-triggered: a deployment is a key in a queue, woken by a poll, by time or by a
+// person, and a round looks at everything anew. What outlives a round is the ledger; the state that rounds
+// read (tags seen, what we own, phases) is what its entries add up to.
+//
+// Begin with New, then Run; a person's commands come in through the methods Status, Plan, Apply, Why,
+// Suspend and Resume, from a daemon's control socket or from a process that holds the state alone.
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"selvage/artifacts"
+	"selvage/configs"
+	"selvage/fabric"
+	"selvage/gitwatch"
+	"selvage/reconciler/ledger"
+)
+
+// Options are what a Reconciler works with. All are required but Log.
+type Options struct {
+	Config       *configs.Config
+	Installation string // id of this installation: part of every mark
+	Ledger       *ledger.Log
+	Database     string           // path of the derived database
+	Documents    *artifacts.Store // exact documents, by digest; private
+	Builder      *artifacts.Builder
+	Repositories map[string]*gitwatch.Repository // by project
+	Fabrics      map[string]fabric.Fabric        // by name
+	Log          *zap.Logger
+}
+
+// Reconciler keeps the deployments of one configuration.
+type Reconciler struct {
+	Options
+	queue     *queue
+	looks     map[string]*looks // by fabric
+	documents documents
+
+	mu    sync.Mutex // guards what follows
+	state *state
+	// folded is the number of the last entry in state; the condition is signalled when it grows.
+	folded   uint64
+	grown    *sync.Cond
+	unfolded map[uint64]ledger.Entry
+	broken   error // why the ledger can't be written
+	last     map[string]Decision
+	newest   map[string]string // deployment -> commit of its newest candidate, as last seen
+	wrote    map[string]time.Time
+	tries    map[string]int   // failures in a row, for back-off
+	unread   map[string]error // why the last poll of a mirror failed, by its folder
+	rendered map[string]rendering
+	releases map[string]*artifacts.Release
+}
+
+// New reads what the ledger adds up to and returns a Reconciler that has not begun.
+func New(ctx context.Context, o Options) (*Reconciler, error) {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	r := &Reconciler{
+		Options: o, state: newState(&table{path: o.Database}), looks: map[string]*looks{},
+		documents: documents{store: o.Documents, cache: map[string]fabric.Doc{}},
+		unfolded:  map[uint64]ledger.Entry{}, last: map[string]Decision{}, newest: map[string]string{},
+		wrote: map[string]time.Time{}, tries: map[string]int{}, unread: map[string]error{}, rendered: map[string]rendering{}, releases: map[string]*artifacts.Release{},
+	}
+	r.grown = sync.NewCond(&r.mu)
+	r.queue = newQueue()
+	for name := range o.Fabrics {
+		r.looks[name] = &looks{}
+	}
+	if err := r.state.rebuild(ctx, o.Ledger); err != nil {
+		return nil, fmt.Errorf("read the state: %w", err)
+	}
+	r.folded, _ = o.Ledger.Head()
+	return r, nil
+}
+
+// Close writes the derived database. The ledger stays open: its opener closes it.
+func (r *Reconciler) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.table.close()
+}
+
+// workers is how many deployments are reconciled at once. Waiting holds none of them.
+const workers = 8
+
+// Run reconciles until ctx ends. Then it sends nothing more, gives what is in flight a moment to
+// finish, and returns; what did not finish is left as an open intent.
+func (r *Reconciler) Run(ctx context.Context) error {
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	watcher := r.watch(ctx)
+	wg.Go(func() { watcher.Run(ctx) })
+	for range workers {
+		wg.Go(func() {
+			for {
+				name, ok := r.queue.next(ctx)
+				if !ok {
+					return
+				}
+				r.queue.done(name, r.serve(ctx, name))
+			}
+		})
+	}
+	wg.Wait()
+	r.queue.stop()
+	_, err := r.record(context.WithoutCancel(ctx), ledger.Entry{Kind: kindStop, Text: "stopped"})
+	return err
+}
+
+// begin writes down that the daemon starts, and releases what the configuration no longer covers.
+func (r *Reconciler) begin(ctx context.Context) error {
+	if _, err := r.record(ctx, ledger.Entry{Kind: kindStart, Text: fmt.Sprintf("started with configuration %.6s: %d deployments", r.Config.Digest, len(r.Config.Deployments)), Data: encode(map[string]string{"configuration": r.Config.Digest})}); err != nil {
+		return err
+	}
+	return r.releaseRemoved(ctx)
+}
+
+// releaseRemoved releases, untouched, the resources of deployments that the configuration no longer
+// has (law 11).
+func (r *Reconciler) releaseRemoved(ctx context.Context) error {
+	r.mu.Lock()
+	known := r.state.deployments()
+	owned := map[string][]fabric.Key{}
+	for _, name := range known {
+		if _, ok := r.Config.Deployment(name); !ok && len(r.state.applied[name]) > 0 {
+			owned[name] = slices.Sorted(maps.Keys(r.state.applied[name]))
+		}
+	}
+	r.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(owned)) {
+		if err := r.relinquish(ctx, name, owned[name], "the deployment is no longer in the configuration"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) relinquish(ctx context.Context, deployment string, keys []fabric.Key, why string) error {
+	f := configs.Found(configs.Released, deployment, fmt.Sprintf("%s: %s", joinKeys(keys), why))
+	_, err := r.record(ctx, ledger.Entry{Kind: kindRelinquish, Deployment: deployment, Code: string(f.Code), Text: f.Text, Data: encode(keysOf{keys})})
+	return err
+}
+
+// serve reconciles a deployment once and says when to look again without being asked; zero for
+// the next poll.
+func (r *Reconciler) serve(ctx context.Context, name string) time.Time {
+	d, ok := r.Config.Deployment(name)
+	if !ok {
+		return time.Time{}
+	}
+	decision, err := r.reconcile(ctx, d, ask{})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		r.Log.Error("reconcile", zap.String("deployment", name), zap.Error(err))
+	}
+	return decision.Again
+}
+
+// watch makes the watcher that polls the repositories and wakes the deployments that follow them.
+func (r *Reconciler) watch(ctx context.Context) *gitwatch.Watcher {
+	followers := map[string][]*configs.Deployment{} // by the folder of the mirror
+	for _, d := range r.Config.Deployments {
+		dir := r.Repositories[d.Project.Name].Dir()
+		followers[dir] = append(followers[dir], d)
+	}
+	var watches []gitwatch.Watch
+	for dir, ds := range followers {
+		repo := r.Repositories[ds[0].Project.Name]
+		w := gitwatch.Watch{Name: dir, Interval: ds[0].Project.Poll}
+		var follows []gitwatch.Follow
+		for _, d := range ds {
+			w.Interval = min(w.Interval, d.Project.Poll)
+			follows = append(follows, follow(d))
+		}
+		w.Poll = func(ctx context.Context) (*gitwatch.Sighting, error) { return repo.Poll(ctx, follows) }
+		watches = append(watches, w)
+	}
+	return gitwatch.NewWatcher(func(dir string, _ *gitwatch.Sighting, err error) {
+		r.mu.Lock()
+		r.unread[dir] = err
+		r.mu.Unlock()
+		for _, d := range followers[dir] {
+			if err == nil {
+				r.sighted(ctx, d)
+			}
+			r.queue.wake(d.Name())
+		}
+	}, watches...)
+}
+
+// sighted notes the newest candidate, so that work for an older one stops (law 9).
+func (r *Reconciler) sighted(ctx context.Context, d *configs.Deployment) {
+	revisions, _, err := r.Repositories[d.Project.Name].Candidates(ctx, follow(d))
+	if err != nil || len(revisions) == 0 {
+		return
+	}
+	r.mu.Lock()
+	r.newest[d.Name()] = revisions[0].Commit
+	r.mu.Unlock()
+}
+
+func follow(d *configs.Deployment) gitwatch.Follow {
+	return gitwatch.Follow{Branch: d.Follow.Branch, Tag: d.Follow.Tag, Order: gitwatch.Order(d.Follow.Order)}
+}

@@ -1,0 +1,296 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"selvage/configs"
+	"selvage/fabric"
+	"selvage/reconciler/ledger"
+)
+
+func settlingSteps(steps []fabric.Step) []settling {
+	var list []settling
+	for _, s := range steps {
+		if len(s.Changes) == 0 {
+			continue // an upload settles with the job that needs it
+		}
+		w := settling{ID: s.ID, Receipt: s.Receipt}
+		for _, c := range s.Changes {
+			w.Kind = c.Kind
+			w.Keys, w.IDs, w.Actions = append(w.Keys, c.Key), append(w.IDs, c.ID), append(w.Actions, c.Action)
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
+func (w settling) step(deployment string) fabric.Step {
+	s := fabric.Step{ID: w.ID, Receipt: w.Receipt}
+	for i, k := range w.Keys {
+		c := fabric.Change{Key: k, Kind: w.Kind, ID: at(w.IDs, i), Owner: fabric.Owner{Deployment: deployment, Key: k}}
+		if i < len(w.Actions) {
+			c.Action = w.Actions[i]
+		}
+		s.Changes = append(s.Changes, c)
+	}
+	return s
+}
+
+// settle goes on with a release that the fabric was taking in when the last round ended. It holds no
+// worker: a fabric that needs longer is asked again later.
+func (rd *round) settle(ctx context.Context) error {
+	if rd.known.Phase != Settling || rd.ask.Dry {
+		return nil
+	}
+	rd.target = rd.known.Target
+	rd.out.Revision = rd.target
+	var steps []fabric.Step
+	for _, w := range rd.known.Steps {
+		steps = append(steps, w.step(rd.name))
+	}
+	if pending, err := rd.unsettled(ctx, steps); err != nil || pending {
+		return err
+	}
+	// What was touched is compared with desired in the rest of the round; what it reads back is kept
+	// there too.
+	rd.settled = steps
+	return nil
+}
+
+// unsettled asks the fabric about each step. While one is pending the round is over; after the
+// time limit it has failed.
+func (rd *round) unsettled(ctx context.Context, steps []fabric.Step) (bool, error) {
+	place := rd.Fabrics[rd.d.Fabric.Name]
+	var again time.Time
+	for _, s := range steps {
+		if len(s.Changes) == 0 {
+			continue
+		}
+		state, at, err := place.Settled(ctx, s)
+		switch {
+		case state == fabric.Failed:
+			rd.out.Result = configs.Found(configs.FabricRefused, rd.name, fmt.Sprintf("%s: %s", s.ID, message(err)))
+			return true, rd.ended(ctx, Failing)
+		case err != nil:
+			return true, rd.fail(configs.FabricUnreachable, err)
+		case state == fabric.Unsettled && (again.IsZero() || at.Before(again)):
+			again = at
+		}
+	}
+	if again.IsZero() {
+		return false, nil
+	}
+	if !rd.known.Deadline.IsZero() && rd.at.After(rd.known.Deadline) {
+		rd.out.Result = configs.Found(configs.FabricRefused, rd.name, fmt.Sprintf("not taken in within %s", settleLimit))
+		return true, rd.ended(ctx, Failing)
+	}
+	rd.out.Phase, rd.out.Again = Settling, again
+	rd.out.Result = configs.Found(configs.StillSettling, rd.name, "")
+	return true, errOver
+}
+
+// verify looks at what was touched, keeps what the fabric says of it, and notes the fields that are
+// still different (law 5).
+func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
+	if len(touched) == 0 {
+		return nil
+	}
+	place := rd.Fabrics[rd.d.Fabric.Name]
+	if len(touched) > lookedAtSingly {
+		if err := rd.lookSince(ctx, time.Now()); err != nil {
+			return err
+		}
+	} else {
+		var only []fabric.Owned
+		for _, c := range touched {
+			if c.ID != "" {
+				only = append(only, fabric.Owned{Owner: c.Owner, Kind: c.Kind, ID: c.ID})
+			}
+		}
+		newer, err := place.Observe(ctx, fabric.Scope{Only: only})
+		if err != nil {
+			return rd.fail(configs.FabricUnreachable, fmt.Errorf("fabric %s: %w", rd.d.Fabric.Name, err))
+		}
+		rd.live = rd.live.Updated(newer)
+	}
+	rd.mu.Lock()
+	applied := map[fabric.Key]Applied{}
+	for _, c := range touched {
+		if a, ok := rd.state.applied[rd.name][c.Key]; ok {
+			applied[c.Key] = a
+		}
+	}
+	rd.mu.Unlock()
+	back := readBack{Read: map[fabric.Key]string{}, Unstable: map[fabric.Key][]fabric.Field{}}
+	var names []string
+	for _, c := range touched {
+		a, owned := applied[c.Key]
+		if !owned || c.Action == fabric.Delete {
+			continue
+		}
+		obj, presence, _ := rd.live.Lookup(rd.Installation, c.Kind, c.Owner, a.ID)
+		r, wanted := rd.desired.Lookup(c.Key)
+		if presence != fabric.Present || wanted != fabric.Present {
+			continue
+		}
+		digest, err := rd.documents.put(obj.Doc)
+		if err != nil {
+			return rd.fail(configs.LedgerFailed, err)
+		}
+		back.Read[c.Key] = digest
+		ids := rd.ids()
+		fields, _ := fabric.Compare(fabric.Comparison{Rules: place.Rules(c.Kind), Live: obj.Doc, Sent: rd.documents.get(a.Sent),
+			Desired: r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { id, ok := ids[ref]; return id, ok }), Labels: r.Labels, Overlaid: r.Overlaid})
+		if len(fields) > 0 {
+			back.Unstable[c.Key] = fields
+			names = append(names, fmt.Sprintf("%s (%s)", c.Key, paths(fields)))
+		}
+	}
+	if len(back.Read) == 0 {
+		return nil
+	}
+	e := ledger.Entry{Kind: kindRead, Deployment: rd.name, Fabric: rd.d.Fabric.Name, Text: fmt.Sprintf("read back %d", len(back.Read)), Data: encode(back)}
+	if len(names) > 0 {
+		rd.unstable = true
+		slices.Sort(names)
+		f := configs.Found(configs.Unstable, rd.name, strings.Join(names, "; "))
+		rd.note(f)
+		e.Code, e.Text = string(f.Code), f.Text
+	}
+	if _, err := rd.record(ctx, e); err != nil {
+		return rd.fail(configs.LedgerFailed, err)
+	}
+	return nil
+}
+
+// intentGrace is how long after an intent a fabric may still carry its request out, or list what
+// it made.
+const intentGrace = 30 * time.Second
+
+// resolve finds out what became of intents whose outcome is not known: by looking, never by guessing.
+func (rd *round) resolve(ctx context.Context) error {
+	if rd.ask.Dry {
+		return nil
+	}
+	rd.mu.Lock()
+	var open []openIntent
+	for _, i := range rd.state.intents[rd.name] {
+		open = append(open, i)
+	}
+	rd.mu.Unlock()
+	if len(open) == 0 {
+		return rd.verifySettled(ctx)
+	}
+	slices.SortFunc(open, func(a, b openIntent) int { return a.At.Compare(b.At) })
+	if rd.live.At.Before(rd.at) {
+		if err := rd.lookSince(ctx, rd.at); err != nil {
+			return err
+		}
+	}
+	for _, i := range open {
+		results, resolved := rd.became(i)
+		if !resolved {
+			again := i.At.Add(intentGrace)
+			if again.Before(rd.at) {
+				again = rd.at.Add(intentGrace)
+			}
+			if rd.out.Again.IsZero() || again.Before(rd.out.Again) {
+				rd.out.Again = again
+			}
+			rd.note(configs.Found(configs.IntentOpen, joinKeys(i.Keys), fmt.Sprintf("%s of %s", i.Op, i.At.Format(time.TimeOnly))))
+			continue
+		}
+		rd.note(configs.Found(configs.IntentResolved, joinKeys(i.Keys), fmt.Sprintf("%s: %s", i.Op, results[0].Status)))
+		if err := rd.close(ctx, i.Nonce, results...); err != nil {
+			return rd.fail(configs.LedgerFailed, err)
+		}
+	}
+	return rd.verifySettled(ctx)
+}
+
+// verifySettled reads back what a fabric has taken in since an earlier round.
+func (rd *round) verifySettled(ctx context.Context) error {
+	if len(rd.settled) == 0 {
+		return nil
+	}
+	if err := rd.render(); err != nil {
+		return err
+	}
+	return rd.verify(ctx, touched(rd.settled))
+}
+
+// errNotSeen is the outcome of a request that left no trace.
+var errNotSeen = errors.New("looking found no trace of it")
+
+// became says what became of each key of an open intent, and whether that can be said.
+func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
+	if i.Op == fabric.OpUpload {
+		return []fabric.Result{{Nonce: i.Nonce, Status: fabric.Later, Err: errNotSeen}}, true // the next upload looks for itself
+	}
+	late := rd.live.At.Sub(i.At) < intentGrace
+	var results []fabric.Result
+	for n, k := range i.Keys {
+		r := fabric.Result{Key: k, Nonce: i.Nonce, ID: i.ID}
+		owner := fabric.Owner{Deployment: rd.name, Key: k}
+		switch i.Op {
+		case fabric.OpCreate:
+			var mine []fabric.Object
+			for _, o := range rd.live.ByNonce(i.Nonce) {
+				if o.Mark.Owns(rd.Installation, owner) {
+					mine = append(mine, o)
+				}
+			}
+			switch {
+			case len(mine) > 0: // the first is the original, should somebody have copied it meanwhile
+				r.ID, r.Status = slices.MinFunc(mine, func(a, b fabric.Object) int { return compareIDs(a.ID, b.ID) }).ID, fabric.Done
+			case late || !rd.live.Complete:
+				return nil, false
+			default:
+				r.Status, r.Err = fabric.Later, errNotSeen
+			}
+		default:
+			rd.mu.Lock()
+			a := rd.state.applied[rd.name][k]
+			rd.mu.Unlock()
+			obj, presence, _ := rd.live.Lookup(rd.Installation, i.Kind, owner, a.ID)
+			r.ID = a.ID
+			switch {
+			case presence == fabric.Unknown:
+				return nil, false
+			case i.Op == fabric.OpDelete && presence == fabric.Absent:
+				r.Status = fabric.Done
+			case i.Op == fabric.OpUpdate && presence == fabric.Present && rd.matches(i, n, obj):
+				r.Status = fabric.Done
+			case late:
+				return nil, false
+			default:
+				r.Status, r.Err = fabric.Later, errNotSeen
+			}
+		}
+		results = append(results, r)
+	}
+	return results, true
+}
+
+// matches reports that the live object is what the intent sent.
+func (rd *round) matches(i openIntent, n int, obj fabric.Object) bool {
+	sent := rd.documents.get(at(i.Sent, n))
+	if sent.IsZero() {
+		return false
+	}
+	fields, labels := fabric.Compare(fabric.Comparison{Rules: rd.Fabrics[rd.d.Fabric.Name].Rules(i.Kind), Desired: sent, Live: obj.Doc})
+	return len(fields)+labels == 0
+}
+
+// compareIDs orders ids that count up: the shorter is the older.
+func compareIDs(a, b string) int {
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}

@@ -1,0 +1,3 @@
+from clean_orders.pipeline import main
+
+main()

@@ -1,0 +1,3 @@
+from .clean_orders import *
+from .conftest import *
+from .TestSuite import *

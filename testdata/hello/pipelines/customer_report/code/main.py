@@ -1,0 +1,3 @@
+from customer_report.pipeline import main
+
+main()

@@ -1,0 +1,3 @@
+from .customer_report import *
+from .conftest import *
+from .TestSuite import *

@@ -1,0 +1,1 @@
+from .ingest_orders import *

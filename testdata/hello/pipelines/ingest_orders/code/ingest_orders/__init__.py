@@ -1,0 +1,4 @@
+from .graph import *
+from .pipeline import *
+from .udfs import *
+from .config import *

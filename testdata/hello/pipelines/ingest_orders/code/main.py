@@ -1,0 +1,3 @@
+from ingest_orders.pipeline import main
+
+main()

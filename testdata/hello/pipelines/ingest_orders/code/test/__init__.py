@@ -1,0 +1,3 @@
+from .ingest_orders import *
+from .conftest import *
+from .TestSuite import *

@@ -1,0 +1,1 @@
+from .revenue_by_day import *

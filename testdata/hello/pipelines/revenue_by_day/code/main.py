@@ -1,0 +1,3 @@
+from revenue_by_day.pipeline import main
+
+main()

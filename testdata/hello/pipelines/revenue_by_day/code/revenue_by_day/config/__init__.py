@@ -1,0 +1,2 @@
+from .Config import *
+from .ConfigStore import *

@@ -1,0 +1,10 @@
+from pyspark.sql import *
+from pyspark.sql.functions import *
+from pyspark.sql.types import *
+from prophecy.utils import *
+from prophecy.libs import typed_lit
+from revenue_by_day.config.ConfigStore import *
+from revenue_by_day.udfs.UDFs import *
+
+def silver_orders(spark: SparkSession) -> DataFrame:
+    return spark.read.table(f"{Config.catalog}.silver.orders")

@@ -1,0 +1,3 @@
+from .revenue_by_day import *
+from .conftest import *
+from .TestSuite import *
