@@ -208,7 +208,8 @@ func blockJobs(r *Release, problems map[string]configs.Finding) []configs.Findin
 		j := &r.Jobs[i]
 		for _, key := range j.Pipelines {
 			if problem, failed := problems[key]; failed {
-				j.block(configs.JobPipelineNotBuilt, "", key+": "+problem.Text)
+				why := strings.TrimPrefix(problem.Text, problem.Code.Sentence()+": ")
+				j.block(configs.JobPipelineNotBuilt, "", key+": "+why)
 				findings = append(findings, j.Blocked[len(j.Blocked)-1])
 			}
 		}

@@ -3,7 +3,6 @@ package artifacts
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -19,9 +18,6 @@ type definition struct {
 	project *Project
 	runs    []jobReference
 }
-
-// jobReference is a run_job_task that names a job of the project.
-type jobReference struct{ from, field, to string }
 
 func (d *definition) read(doc map[string]any) {
 	j := d.job
@@ -182,15 +178,15 @@ func (d *definition) request(v any) {
 	for _, c := range j.Components {
 		paths[c.Path] = true
 	}
-	visit("request", request, func(field string, v any) {
+	visit(request, &fieldPath{key: "request"}, func(at *fieldPath, v any) {
 		switch v := v.(type) {
 		case string:
 			if isArtifactPath(v) && !paths[v] {
-				j.block(configs.ArtifactMissing, field, fmt.Sprintf("%q is the path of no component of the job", shorten(v)))
+				j.block(configs.ArtifactMissing, at.String(), fmt.Sprintf("%q is the path of no component of the job", shorten(v)))
 			}
 		case map[string]any:
-			if strings.HasSuffix(field, ".run_job_task") {
-				d.reference(field+".job_id", v["job_id"])
+			if at.key == "run_job_task" {
+				d.reference(at.String()+".job_id", v["job_id"])
 			}
 		}
 	})
@@ -220,59 +216,4 @@ func (d *definition) reference(field string, v any) {
 		}
 	}
 	d.broken(field, v, `the number of a job or {"job": "jobs/NAME"}`)
-}
-
-// references checks that every job that another one runs is in the project, and that no chain of
-// them leads back to its start: none of such jobs could be created first.
-func (r *reader) references() {
-	jobs := map[string]*Job{}
-	for i := range r.project.Jobs {
-		jobs[r.project.Jobs[i].Key] = &r.project.Jobs[i]
-	}
-	for _, ref := range r.runs {
-		j := jobs[ref.from]
-		switch {
-		case jobs[ref.to] == nil:
-			j.block(configs.ReferenceMissing, ref.field, fmt.Sprintf("%q is no job of this project", shorten(ref.to)))
-		case reaches(jobs, ref.to, ref.from):
-			j.block(configs.ReferenceCycle, ref.field, fmt.Sprintf("%s runs %s in the end, so neither can come first", ref.to, ref.from))
-		}
-	}
-}
-
-// reaches reports whether job from is job to, or runs it, directly or through others.
-func reaches(jobs map[string]*Job, from, to string) bool {
-	seen := map[string]bool{}
-	next := []string{from}
-	for len(next) > 0 {
-		key := next[len(next)-1]
-		next = next[:len(next)-1]
-		if key == to {
-			return true
-		}
-		if j := jobs[key]; j != nil && !seen[key] {
-			seen[key] = true
-			next = append(next, j.Runs...)
-		}
-	}
-	return false
-}
-
-// visit calls see for v and everything in it, with its field path, in a fixed order.
-func visit(field string, v any, see func(field string, v any)) {
-	see(field, v)
-	switch v := v.(type) {
-	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			visit(field+"."+key, v[key], see)
-		}
-	case []any:
-		for i, item := range v {
-			visit(fmt.Sprintf("%s[%d]", field, i), item, see)
-		}
-	}
-}
-
-func sortJobs(jobs []Job) {
-	sort.Slice(jobs, func(i, k int) bool { return jobs[i].Key < jobs[k].Key })
 }

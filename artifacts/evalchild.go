@@ -22,14 +22,14 @@ const EvalChildArg = "internal-eval"
 // What one child may use, whatever the script does. A plain release needs 10 MiB and some
 // milliseconds.
 const (
-	evalMemory  = 256 << 20 // bytes of writable memory beyond what the process starts with
+	evalMemory  = 128 << 20 // bytes of writable memory beyond what the process starts with
 	evalSeconds = 60        // processor seconds of the whole child; a single script has evalWall
 	evalStack   = 64 << 20  // bytes of one goroutine's stack
 )
 
 // The limits of a message. Requests come from our own process, replies from one that ran hostile code.
 const (
-	maxEvalRequest = 64 << 20
+	maxEvalRequest = 32 << 20
 	maxEvalReply   = 4 << 20
 )
 
@@ -77,8 +77,10 @@ func confine() error {
 	if err != nil {
 		return err
 	}
+	if err := closeInherited(); err != nil {
+		return err
+	}
 	debug.SetMaxStack(evalStack)
-	debug.SetMemoryLimit(evalMemory / 2) // collect rather than grow
 	for _, l := range []struct {
 		name     string
 		resource int
@@ -96,6 +98,31 @@ func confine() error {
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("forbid new privileges: %w", err)
+	}
+	return nil
+}
+
+// closeInherited closes the files that our parent's parents left open and that are not ours: an
+// *os.File of Go closes itself on exec, what a shell or a supervisor handed down does not. The
+// runtime's own stay, which are its event queue and the CPU quota of its control group.
+func closeInherited() error {
+	const dir = "/proc/self/fd"
+	open, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range open {
+		fd, err := strconv.Atoi(f.Name())
+		if err != nil || fd <= 2 {
+			continue
+		}
+		target, err := os.Readlink(dir + "/" + f.Name())
+		if err != nil || strings.HasPrefix(target, "anon_inode:") || strings.HasPrefix(target, "/sys/fs/cgroup/") {
+			continue // an error: it was the one that listed the folder
+		}
+		if err := unix.Close(fd); err != nil {
+			return fmt.Errorf("close inherited file %d: %w", fd, err)
+		}
 	}
 	return nil
 }

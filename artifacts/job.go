@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -20,8 +21,17 @@ import (
 // inline scripts of components.
 const maxJob = 8 << 20
 
+// maxReasons bounds what is said about one job: who mends those sees the rest.
+const maxReasons = 20
+
 // block records why the job can't be deployed.
 func (j *Job) block(code configs.Code, field, particulars string) {
+	switch {
+	case len(j.Blocked) == maxReasons:
+		return
+	case len(j.Blocked) == maxReasons-1:
+		particulars += "; there is more, mend these first"
+	}
 	subject := j.File
 	if field != "" {
 		subject += ": " + field
@@ -66,7 +76,7 @@ func (r *reader) jobs(top []ymlEntry) error {
 		}
 		r.project.Jobs = append(r.project.Jobs, j)
 	}
-	sortJobs(r.project.Jobs)
+	sort.Slice(r.project.Jobs, func(i, k int) bool { return r.project.Jobs[i].Key < r.project.Jobs[k].Key })
 	r.references()
 	return nil
 }

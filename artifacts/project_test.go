@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,23 +28,16 @@ func TestReadProjectOddities(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tree := memTree{MapFS: fstest.MapFS{}}
+			tree := memTree{files: fstest.MapFS{}}
 			want := "\x00"
 			for _, f := range archive.Files {
 				if f.Name == "want" {
 					want = string(f.Data)
 					continue
 				}
-				tree.MapFS[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o644}
+				tree.files[f.Name] = &fstest.MapFile{Data: f.Data, Mode: 0o644}
 			}
 			got := describe(ReadProject(tree, "."))
-			if os.Getenv("SELVAGE_WRITE_WANT") != "" {
-				archive.Files[len(archive.Files)-1].Data = []byte(got)
-				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", file, diff)
 			}
@@ -117,7 +109,7 @@ func TestReadProjectKeepsBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, j := range p.Jobs {
-		if string(j.Raw) != string(tree.MapFS[j.File].Data) || j.Digest != hexDigest(j.Raw) {
+		if string(j.Raw) != string(tree.files[j.File].Data) || j.Digest != hexDigest(j.Raw) {
 			t.Errorf("%s: Raw is not %s, or Digest not its digest", j.Key, j.File)
 		}
 	}
@@ -174,7 +166,7 @@ func TestReadProjectOddFiles(t *testing.T) {
 	const broken = "the job's definition can't be understood: its live job stays as it is: "
 	tree := helloTree(t, ".")
 	link := tree.with(job)
-	link.MapFS[job] = &fstest.MapFile{Data: []byte("../../../../etc/passwd"), Mode: fs.ModeSymlink | 0o777}
+	link.files[job] = &fstest.MapFile{Data: []byte("../../../../etc/passwd"), Mode: fs.ModeSymlink | 0o777}
 	for _, c := range []struct {
 		name, want string
 		tree       memTree
@@ -213,7 +205,7 @@ func manyKeys(n int) string {
 func FuzzReadProject(f *testing.F) {
 	hello := helloTree(f, ".")
 	const job = "jobs/daily_revenue/code/databricks-job.json"
-	f.Add(hello.MapFS[ProjectFile].Data, hello.MapFS[job].Data)
+	f.Add(hello.files[ProjectFile].Data, hello.files[job].Data)
 	f.Add([]byte("name: x\njobs:\n  jobs/daily_revenue: {scheduler: {Databricks: {}}}\n"), []byte(`{"request": {"name": "a", "tasks": [{"run_job_task": {"job_id": {"job": "jobs/daily_revenue"}}}]}}`))
 	f.Add([]byte("jobs: {? [a]: b}\n"), []byte(`{"components": [{"PipelineComponent": {"path": 1}}, null, {"x": {}}]}`))
 	f.Add([]byte("a: &a [*a]\n<<: *a\n"), []byte(`{"fabric_id": 1e400}`))

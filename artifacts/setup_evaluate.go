@@ -23,7 +23,7 @@ const (
 	// evalStart is how long a child may take to start on a busy machine.
 	evalStart = 30 * time.Second
 	// maxTreeNames bounds the names of a pipeline's files together, in bytes.
-	maxTreeNames = 16 << 20
+	maxTreeNames = 4 << 20
 )
 
 // setupResult is what became of one script: a Setup, or a finding that says why there is none.

@@ -17,9 +17,9 @@ import (
 	"selvage/testdata"
 )
 
-// memTree is a Tree in memory.
+// memTree is a Tree in memory. It has no method but Open of an fs.FS, so nothing goes around broken.
 type memTree struct {
-	fstest.MapFS
+	files  fstest.MapFS
 	broken map[string]error // by name: what opening it returns
 }
 
@@ -27,37 +27,17 @@ func (t memTree) Open(name string) (fs.File, error) {
 	if err := t.broken[name]; err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	return t.MapFS.Open(name)
-}
-
-// These two keep MapFS' own short cuts from going around Open.
-
-func (t memTree) Stat(name string) (fs.FileInfo, error) {
-	f, err := t.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return f.Stat()
-}
-
-func (t memTree) ReadDir(name string) ([]fs.DirEntry, error) {
-	f, err := t.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return f.(fs.ReadDirFile).ReadDir(-1)
+	return t.files.Open(name)
 }
 
 func (t memTree) Digest(dir string) (string, error) {
-	if _, err := t.Stat(dir); err != nil {
+	if _, err := fs.Stat(t, dir); err != nil {
 		return "", err
 	}
 	h := sha256.New()
 	for _, name := range t.names() {
 		if dir == "." || strings.HasPrefix(name, dir+"/") {
-			fmt.Fprintf(h, "%s %o %x\n", relative(dir, name), t.MapFS[name].Mode, sha256.Sum256(t.MapFS[name].Data))
+			fmt.Fprintf(h, "%s %o %x\n", relative(dir, name), t.files[name].Mode, sha256.Sum256(t.files[name].Data))
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
@@ -65,7 +45,7 @@ func (t memTree) Digest(dir string) (string, error) {
 
 func (t memTree) names() []string {
 	var names []string
-	for name := range t.MapFS {
+	for name := range t.files {
 		names = append(names, name)
 	}
 	slices.Sort(names)
@@ -75,14 +55,14 @@ func (t memTree) names() []string {
 // with returns a copy in which name has another content; none removes it.
 func (t memTree) with(name string, content ...string) memTree {
 	files := fstest.MapFS{}
-	for k, v := range t.MapFS {
+	for k, v := range t.files {
 		files[k] = v
 	}
 	delete(files, name)
 	if len(content) > 0 {
 		files[name] = &fstest.MapFile{Data: []byte(strings.Join(content, "")), Mode: 0o644}
 	}
-	return memTree{MapFS: files, broken: t.broken}
+	return memTree{files: files, broken: t.broken}
 }
 
 // failing returns a copy in which opening name fails.
@@ -94,13 +74,13 @@ func (t memTree) failing(name string, err error) memTree {
 // helloTree is the sample project, in the folder root of its repository.
 func helloTree(t testing.TB, root string) memTree {
 	t.Helper()
-	tree := memTree{MapFS: fstest.MapFS{}}
+	tree := memTree{files: fstest.MapFS{}}
 	err := fs.WalkDir(testdata.Hello, "hello", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		b, err := testdata.Hello.ReadFile(name)
-		tree.MapFS[path.Join(root, relative("hello", name))] = &fstest.MapFile{Data: b, Mode: 0o644}
+		tree.files[path.Join(root, relative("hello", name))] = &fstest.MapFile{Data: b, Mode: 0o644}
 		return err
 	})
 	if err != nil {
@@ -111,7 +91,7 @@ func helloTree(t testing.TB, root string) memTree {
 
 func TestFindProjects(t *testing.T) {
 	yml := &fstest.MapFile{Data: []byte("name: x\n")}
-	tree := memTree{MapFS: fstest.MapFS{
+	tree := memTree{files: fstest.MapFS{
 		"pbt_project.yml":               yml,
 		"README.md":                     {},
 		"outer/pbt_project.yml":         yml,
@@ -130,7 +110,7 @@ func TestFindProjects(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("projects (-want +got):\n%s", diff)
 	}
-	if got, err := FindProjects(memTree{MapFS: fstest.MapFS{"README.md": {}}}); len(got) != 0 || err != nil {
+	if got, err := FindProjects(memTree{files: fstest.MapFS{"README.md": {}}}); len(got) != 0 || err != nil {
 		t.Errorf("no project: %q, %v", got, err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // maxGlobWork bounds the comparisons of a pattern with a path in one wheel.
-const maxGlobWork = 5_000_000
+const maxGlobWork = 1_000_000
 
 // codeTree is a pipeline's code folder: its regular files, and their contents as they are needed.
 type codeTree struct {
@@ -226,8 +226,8 @@ func (p *packer) dir(name string) (string, error) {
 	return dir, nil
 }
 
-// place is where a package lies in the wheel.
-func place(name string) (string, error) {
+// wheelPlace is where a package lies in the wheel.
+func wheelPlace(name string) (string, error) {
 	for _, part := range strings.Split(name, ".") {
 		if part == "" || strings.ContainsAny(part, `/\`) || hasControl(part) {
 			return "", fmt.Errorf("%q is not the dotted name of a package or module", clip(name))
@@ -238,7 +238,7 @@ func place(name string) (string, error) {
 
 // pack takes the modules of a package and the files that package_data adds to them.
 func (p *packer) pack(name string) error {
-	to, err := place(name)
+	to, err := wheelPlace(name)
 	if err != nil {
 		return fmt.Errorf("packages: %w", err)
 	}
@@ -318,7 +318,7 @@ func (p *packer) checkIncluded(dir string) error {
 
 // module takes one entry of py_modules, and the __init__.py of the package that it is in.
 func (p *packer) module(name string) error {
-	to, err := place(name)
+	to, err := wheelPlace(name)
 	if err != nil {
 		return fmt.Errorf("py_modules: %w", err)
 	}

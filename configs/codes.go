@@ -54,6 +54,12 @@ const (
 	InstanceMissing  Code = "instance_missing"
 	ArtifactMissing  Code = "artifact_missing"
 	JobUnselected    Code = "job_unselected"
+
+	PlaceholderUnsafe Code = "placeholder_unsafe"
+	CallsTool         Code = "calls_tool"
+	ACLIgnored        Code = "acl_ignored"
+	TagReserved       Code = "tag_reserved"
+	TooManyTags       Code = "too_many_tags"
 )
 
 // the reconcile loop
@@ -108,7 +114,6 @@ const (
 const (
 	SetupRefused   Code = "setup_refused"
 	SetupUnbounded Code = "setup_unbounded"
-	WheelRefused   Code = "wheel_refused"
 )
 
 type meaning struct {
@@ -142,6 +147,12 @@ var codes = map[Code]meaning{
 	InstanceMissing:  {Block, "a pipeline of the job has no configuration of that name", "add the configuration to the pipeline, or mend config_instance in selvage.yaml"},
 	ArtifactMissing:  {Block, "the definition names an artifact that the release does not hold", "mend the path in the definition, or release the pipeline that makes it"},
 	JobUnselected:    {Note, "the job is committed for another fabric", "name it under jobs: of the deployment, or its fabric id under prophecy_ids of the fabric, if it belongs here"},
+
+	PlaceholderUnsafe: {Block, "the value of a placeholder holds a character that does not belong into a path", "name the tag without it, or mend prophecy_id or prophecy_url of the project in selvage.yaml"},
+	CallsTool:         {Block, "the definition names the authoring tool's own address, so that the running job would call it", "take it out of the definition, or set prophecy_url of the project if it is meant"},
+	ACLIgnored:        {Note, "the definition's access_control_list is not carried over: permissions come later", ""},
+	TagReserved:       {Note, "a tag of the definition was left out, because tags of that name are ours", "name it otherwise"},
+	TooManyTags:       {Block, "the job has more tags than the workspace takes", "remove some from the definition or from the overlay"},
 
 	UpToDate:          {Note, "the fabric runs what the release says", ""},
 	Verified:          {Note, "the change was applied, and looking again agrees", ""},
@@ -185,9 +196,8 @@ var codes = map[Code]meaning{
 	JobPipelineNotBuilt:  {Skip, "a pipeline of the job could not be built: its live job stays as it is", "mend the pipeline and release again"},
 	JobFabricDiffers:     {Note, "the job is committed for two different fabrics", "save the job again in the authoring tool"},
 
-	SetupRefused:   {Block, "a setup.py asks for something that no wheel is built from here", "mend the setup.py and release again"},
-	SetupUnbounded: {Block, "a setup.py exceeds what evaluating it may use", "mend the setup.py and release again"},
-	WheelRefused:   {Block, "the wheel of a pipeline can't be built", "mend the pipeline's setup.py or its files and release again"},
+	SetupRefused:   {Skip, "a setup.py asks for something that no wheel is built from here", "mend the setup.py and release again"},
+	SetupUnbounded: {Skip, "a setup.py exceeds what evaluating it may use", "mend the setup.py and release again"},
 }
 
 // Codes lists every code in alphabetical order.

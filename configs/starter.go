@@ -175,8 +175,11 @@ func nameOf(s string, taken map[string]bool) string {
 		}
 	}
 	base := strings.Trim(b.String(), "-_")
-	if base == "" {
+	switch {
+	case base == "":
 		base = "project"
+	case base[0] <= '9' || base == "true" || base == "false" || base == "null":
+		base = "project-" + base // not text without quotes
 	}
 	base = base[:min(len(base), 56)] // room for a number
 	name := base

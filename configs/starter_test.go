@@ -101,6 +101,7 @@ func FuzzStarter(f *testing.F) {
 	f.Add("git@h:a", "", ".", "", "")
 	f.Add("${env:A}", "a\nb: c", "..", "${env:A}", "\"*[")
 	f.Add("x", "\xff", "a\u2028b", "4005,1", "a b")
+	f.Add("https://h/a", "2024", "true", "null", "0")
 	f.Add("file:///a#b", "- -", "# x", "0", `\`)
 	f.Fuzz(func(t *testing.T, git, name, folder, id, prefix string) {
 		if !slices.ContainsFunc([]string{git, name, folder, id, prefix}, func(s string) bool { return !utf8.ValidString(s) || len(s) > 500 }) {

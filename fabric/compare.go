@@ -55,9 +55,13 @@ func Compare(c Comparison) (fields []Field, labels int) {
 	return w.fields, w.labels
 }
 
-// deepest is how far down fields are told apart. What lies deeper, which no service's documents
-// do, is compared as one value: paths and rules would cost the square of a hostile document's depth.
-const deepest = 64
+// Fields are told apart down to this depth and to paths of this many bytes. What lies deeper, which
+// no service's documents do, is compared as one value: else the paths and shapes of a hostile
+// document would cost the square of its size.
+const (
+	deepest     = 64
+	longestPath = 512
+)
 
 type walk struct {
 	Comparison
@@ -134,7 +138,7 @@ func (w *walk) value(at place, d, l, s, r any) {
 	case d == nil && (empty(l) || w.fills(at, l)), l == nil && (empty(d) || w.omits(at, d)):
 		return
 	}
-	if at.depth < deepest {
+	if at.depth < deepest && len(at.path) < longestPath {
 		dm, dObject := d.(map[string]any)
 		lm, lObject := l.(map[string]any)
 		if (dObject || d == nil) && (lObject || l == nil) {

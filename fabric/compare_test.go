@@ -520,6 +520,15 @@ func TestCompareOfHostileDepthAndWidth(t *testing.T) {
 	if len(fields) != 1 || strings.Count(fields[0].Path, "x") != deepest {
 		t.Fatalf("got %d fields, the first at %.200s", len(fields), fields[0].Path)
 	}
+	var wide strings.Builder
+	wide.WriteString("{" + strings.Repeat(`"`+strings.Repeat("k", 100_000)+`":{`, 20) + `"":0`)
+	for i := range 20_000 {
+		fmt.Fprintf(&wide, `,"f%d":1`, i)
+	}
+	wide.WriteString(strings.Repeat("}", 21))
+	if fields, _ = Compare(Comparison{Rules: testRules, Desired: mustDoc(t, wide.String()), Live: mustDoc(t, `{}`)}); len(fields) != 1 {
+		t.Fatalf("wide below long keys: %d fields, the first at %.200s", len(fields), fields[0].Path)
+	}
 	huge := strings.Repeat("k", 1_000_000)
 	fields, _ = Compare(Comparison{Rules: testRules, Desired: mustDoc(t, `{"`+huge+`1":1,"`+huge+`2":1}`), Live: mustDoc(t, `{}`)})
 	if len(fields) != 2 || fields[0].Path == fields[1].Path || len(fields[0].Path) > 200 {

@@ -14,7 +14,10 @@ func joinPath(path, key string) string {
 	if name := pathName(key); name != key || strings.Contains(key, ".") {
 		return path + "[" + name + "]"
 	}
-	return join(path, key)
+	if path == "" {
+		return key
+	}
+	return path + "." + key
 }
 
 // longestName is how many bytes of a name stand in a path.
@@ -25,11 +28,10 @@ const longestName = 120
 // with its digest behind it where it is huge or holds a secret. No two names share one.
 func pathName(name string) string {
 	if cut := scrub(name); cut != name || len(name) > longestName {
-		sum := sha256.Sum256([]byte(name))
 		if len(cut) > longestName {
 			cut = cut[:longestName]
 		}
-		return strconv.Quote(cut) + "~" + hex.EncodeToString(sum[:6])
+		return strconv.Quote(cut) + digestOf(name)
 	}
 	if name == "" || strings.ContainsAny(name, `[]"#`) {
 		return strconv.Quote(name)
@@ -40,6 +42,12 @@ func pathName(name string) string {
 		}
 	}
 	return name
+}
+
+// digestOf tells names apart that are not written out.
+func digestOf(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return "~" + hex.EncodeToString(sum[:6])
 }
 
 // keyed turns a list into a map by the names of its elements as they stand in a path. It is false
@@ -71,7 +79,7 @@ func (r *Rules) keyed(shape string, list []any) (map[string]any, bool) {
 		twins[name] = append(twins[name], e)
 	}
 	for name, same := range twins {
-		for i, e := range r.sorted(shape+"[]", same) {
+		for i, e := range r.sorted(shape+"[]", same, deepest) {
 			if i > 0 {
 				byName[name+" #"+strconv.Itoa(i+1)] = e // no plain name holds a #
 			} else {
@@ -83,31 +91,35 @@ func (r *Rules) keyed(shape string, list []any) (map[string]any, bool) {
 }
 
 // ordered is a value with its sets and keyed lists in one order, for showing and for comparing as a whole.
-func (r *Rules) ordered(shape string, v any) any {
+func (r *Rules) ordered(shape string, v any) any { return r.order(shape, v, deepest) }
+
+func (r *Rules) order(shape string, v any, levels int) any {
+	if levels == 0 {
+		return v
+	}
 	switch v := v.(type) {
 	case map[string]any:
 		m := make(map[string]any, len(v))
 		for k, e := range v {
 			if isContainer(e) {
-				e = r.ordered(join(shape, k), e)
+				e = r.order(join(shape, k), e, levels-1)
 			}
 			m[k] = e
 		}
 		return m
 	case []any:
 		if r.Sets[shape] {
-			return r.sorted(shape+"[]", v)
+			return r.sorted(shape+"[]", v, levels-1)
 		}
+		s := make([]any, 0, len(v))
 		if byName, ok := r.keyed(shape, v); ok {
-			s := make([]any, 0, len(v))
 			for _, name := range slices.Sorted(maps.Keys(byName)) {
-				s = append(s, r.ordered(shape+"[]", byName[name]))
+				s = append(s, r.order(shape+"[]", byName[name], levels-1))
 			}
 			return s
 		}
-		s := make([]any, len(v))
-		for i, e := range v {
-			s[i] = r.ordered(shape+"[]", e)
+		for _, e := range v {
+			s = append(s, r.order(shape+"[]", e, levels-1))
 		}
 		return s
 	}
@@ -115,14 +127,14 @@ func (r *Rules) ordered(shape string, v any) any {
 }
 
 // sorted returns the elements, each ordered, by their canonical text.
-func (r *Rules) sorted(shape string, list []any) []any {
+func (r *Rules) sorted(shape string, list []any, levels int) []any {
 	type element struct {
 		text string
 		v    any
 	}
 	elements := make([]element, len(list))
 	for i, e := range list {
-		v := r.ordered(shape, e)
+		v := r.order(shape, e, levels)
 		elements[i] = element{canonical(v), v}
 	}
 	slices.SortStableFunc(elements, func(a, b element) int { return strings.Compare(a.text, b.text) })

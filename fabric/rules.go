@@ -61,7 +61,11 @@ func (r *Rules) fieldDefault(object, key string) (Default, bool) {
 	return d, ok
 }
 
+// join is the shape of an object's key. No rule speaks of a key that is longer than any name.
 func join(shape, key string) string {
+	if len(key) > longestName {
+		key = "\x00"
+	}
 	if shape == "" {
 		return key
 	}

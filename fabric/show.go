@@ -47,7 +47,11 @@ func redact(v any, secret bool) any {
 		m := make(map[string]any, len(v))
 		pair := secretPair(v)
 		for k, e := range v {
-			m[k] = redact(e, secret || sensitive(k) || pair && pairValue(k))
+			name := k
+			if clean := scrub(k); clean != k {
+				name = clean + digestOf(k)
+			}
+			m[name] = redact(e, secret || sensitive(k) || pair && pairValue(k))
 		}
 		return m
 	case []any:

@@ -18,6 +18,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == ChildArg {
 		os.Exit(ChildMain(os.Stdin, os.Stdout, os.Stderr))
 	}
+	// Else every child that is built with the race detector sleeps for a second when it ends.
+	if err := os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
@@ -74,6 +78,19 @@ func (o *origin) commit(branch string, files map[string]string) string {
 	}
 	git(o, o.dir, in.String(), "fast-import", "--quiet", "--force")
 	return o.git("rev-parse", ref)
+}
+
+// history adds n commits to main, each changing one file, and gives their ids from the oldest on.
+func (o *origin) history(n int) []string {
+	o.Helper()
+	var in strings.Builder
+	for i := range n {
+		content := fmt.Sprintf("content %d", i)
+		fmt.Fprintf(&in, "commit refs/heads/main\ncommitter dev <dev@shop.example> %d +0000\ndata 6\nchange\nM 100644 inline f%d\ndata %d\n%s\n",
+			o.tick(), i%100, len(content), content)
+	}
+	git(o, o.dir, in.String(), "fast-import", "--quiet", "--force")
+	return strings.Fields(o.git("rev-list", "--reverse", "main"))
 }
 
 // tag makes or moves an annotated tag, and gives the id of the tag object.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -31,16 +32,19 @@ func runFetch(ctx context.Context, req fetchRequest) (int64, error) {
 	}
 	s := storage(req.Dir)
 	defer s.ObjectStorage.Close()
-	var wants []string
 	for _, ref := range req.Refs {
 		if oddRefName(ref.Name) != "" || !isObjectID(ref.Object) {
 			return 0, fmt.Errorf("the request names an odd ref: %q", printable(ref.Name, 120))
 		}
-		switch err := s.HasEncodedObject(plumbing.NewHash(ref.Object)); {
+	}
+	objects := namedObjects(req.Refs)
+	var wants []string
+	for _, id := range objects {
+		switch err := s.HasEncodedObject(plumbing.NewHash(id)); {
 		case errors.Is(err, plumbing.ErrObjectNotFound):
-			wants = append(wants, ref.Object)
+			wants = append(wants, id)
 		case err != nil:
-			return 0, fmt.Errorf("look for %s in the mirror: %w", ref.Name, err)
+			return 0, fmt.Errorf("look for %s in the mirror: %w", id, err)
 		}
 	}
 	var size int64
@@ -50,9 +54,9 @@ func runFetch(ctx context.Context, req fetchRequest) (int64, error) {
 		}
 		s.Reindex()
 	}
-	for _, ref := range req.Refs {
-		if err := checkReceived(s, plumbing.NewHash(ref.Object)); err != nil {
-			return size, fmt.Errorf("the remote sent an incomplete pack: %s: %w", ref.Name, err)
+	for _, id := range objects {
+		if err := checkReceived(s, plumbing.NewHash(id)); err != nil {
+			return size, fmt.Errorf("the remote sent an incomplete pack for %s: %w", id, err)
 		}
 	}
 	for _, ref := range req.Refs {
@@ -82,8 +86,19 @@ func lockMirror(dir string) (unlock func(), err error) {
 // maxHaves bounds how many commits we tell the remote that we have.
 const maxHaves = 1024
 
-// haves are commits that a remote probably knows: where the held refs point, and the newest history below
-// branches, for when a branch was moved by force and its old position is gone there.
+// namedObjects are the objects that refs name, each once.
+func namedObjects(refs []Ref) []string {
+	ids := make([]string, len(refs))
+	for i, ref := range refs {
+		ids[i] = ref.Object
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// haves are commits that a remote probably knows: where branches point, then tags from the last by name,
+// and the newest history below branches, for when a branch was moved by force and its old
+// position is gone there.
 func haves(s *filesystem.Storage, held heldRefs) []string {
 	var ids []string
 	seen := map[string]bool{}
@@ -93,18 +108,26 @@ func haves(s *filesystem.Storage, held heldRefs) []string {
 			ids = append(ids, id)
 		}
 	}
-	var below commitQueue
+	var branches, others []Ref
 	for name, id := range held {
-		c, err := peel(s, plumbing.NewHash(id))
+		if strings.HasPrefix(name, "refs/heads/") {
+			branches = append(branches, Ref{name, id})
+		} else {
+			others = append(others, Ref{name, id})
+		}
+	}
+	slices.SortFunc(others, func(a, b Ref) int { return strings.Compare(b.Name, a.Name) })
+	refs := append(branches, others...)
+	var below commitQueue
+	for i, ref := range refs[:min(len(refs), maxHaves-256)] {
+		c, err := peel(s, plumbing.NewHash(ref.Object))
 		if err != nil {
 			continue // a tag of something else, or one that is damaged: we just don't claim to have it
 		}
-		if strings.HasPrefix(name, "refs/heads/") {
+		if i < len(branches) {
 			below.push(c)
 		}
-		if len(ids) < maxHaves-256 {
-			add(c.Hash.String())
-		}
+		add(c.Hash.String())
 	}
 	for walked := 0; below.Len() > 0 && walked < 256; walked++ {
 		c := below.pop()

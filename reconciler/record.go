@@ -17,6 +17,9 @@ import (
 // record makes entries durable in the ledger and takes them into the state. When it returns, the
 // state holds them.
 func (r *Reconciler) record(ctx context.Context, entries ...ledger.Entry) ([]ledger.Entry, error) {
+	for i := range entries { // repository text may be anything
+		entries[i].Text = strings.ToValidUTF8(entries[i].Text, "\uFFFD")
+	}
 	written, err := r.Ledger.Append(ctx, entries...)
 	if err != nil {
 		if errors.Is(err, ledger.ErrFailed) {

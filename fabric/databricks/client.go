@@ -15,6 +15,8 @@ import (
 	"github.com/databricks/databricks-sdk-go/config"
 	"github.com/databricks/databricks-sdk-go/httpclient"
 	"github.com/databricks/databricks-sdk-go/logger"
+
+	"selvage/fabric"
 )
 
 const (
@@ -88,7 +90,7 @@ func (w *Workspace) send(ctx context.Context, c call) (answer, error) {
 // failed is the error of a call that has no whole answer.
 func (w *Workspace) failed(c call, x *exchange) *CallError {
 	e := &CallError{Request: c.method + " " + c.path, Status: x.status, Sent: x.sent, Message: w.redact(x.err.Error())}
-	for _, known := range []error{context.Canceled, context.DeadlineExceeded, errBlob} {
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded, fabric.ErrNoIntent, fabric.ErrSpent} {
 		if errors.Is(x.err, known) {
 			e.cause = known
 		}
@@ -128,8 +130,8 @@ func (w *Workspace) get(ctx context.Context, path string, query map[string]any, 
 // connect makes the SDK's client on first use. With access tokens that needs the network, so a
 // failure is not kept: the next call tries again.
 func (w *Workspace) connect() (*client.DatabricksClient, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.connecting.Lock()
+	defer w.connecting.Unlock()
 	if w.api != nil {
 		return w.api, nil
 	}
@@ -147,11 +149,9 @@ func (w *Workspace) connect() (*client.DatabricksClient, error) {
 		if static(w.attributes) {
 			return nil, nil
 		}
-		meta, err := cfg.DefaultHostMetadataResolver()(logger.NewContext(ctx, silent{}), host)
-		var answered *httpclient.HttpError
-		if err != nil && !errors.As(err, &answered) {
-			unreachable = err
-		}
+		x := &exchange{}
+		meta, err := cfg.DefaultHostMetadataResolver()(logger.NewContext(seen(ctx, x), silent{}), host)
+		unreachable = x.err
 		if err != nil {
 			return nil, nil // an older host does not publish it
 		}

@@ -64,7 +64,8 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 			cut = append(cut, i)
 		}
 	}
-	if err := w.complete(ctx, objects, cut); err != nil {
+	objects, gone, err := w.complete(ctx, objects, cut)
+	if err != nil {
 		return nil, err
 	}
 	var lacking []fabric.Owned
@@ -73,34 +74,43 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 			lacking = append(lacking, o)
 		}
 	}
-	found, gone, err := w.byID(ctx, lacking)
+	found, missing, err := w.byID(ctx, lacking)
 	if err != nil {
 		return nil, err
 	}
-	return fabric.NewLive(at, true, root, append(objects, found...), gone), nil
+	return fabric.NewLive(at, true, root, append(objects, found...), append(gone, missing...)), nil
 }
 
-// complete reads the jobs of which the list gave only the first part.
-func (w *Workspace) complete(ctx context.Context, objects []fabric.Object, cut []int) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(getsAtOnce)
-	for _, i := range cut {
-		g.Go(func() error {
-			o, err := w.job(ctx, objects[i].ID)
-			var e *CallError
-			if errors.As(err, &e) && (e.missing() || e.Status == http.StatusForbidden) {
-				// Deleted, or closed to us, since the list was read: what is known of it is not its
-				// whole definition, so it must not be compared.
-				objects[i] = fabric.Object{ID: objects[i].ID, Kind: Job, Name: objects[i].Name, URL: objects[i].URL}
-				return nil
-			}
-			if err == nil {
-				objects[i] = o
-			}
-			return err
-		})
+// complete reads the jobs of which the list gave only the first part. One that can't be read leaves
+// the objects: what the list gave of it is not its definition.
+func (w *Workspace) complete(ctx context.Context, objects []fabric.Object, cut []int) (whole []fabric.Object, gone []string, err error) {
+	if len(cut) == 0 {
+		return objects, nil, nil
 	}
-	return g.Wait()
+	var owned []fabric.Owned
+	part := map[string]bool{}
+	for _, i := range cut {
+		owned = append(owned, fabric.Owned{Kind: Job, ID: objects[i].ID})
+		part[objects[i].ID] = true
+	}
+	found, gone, err := w.byID(ctx, owned)
+	if err != nil {
+		return nil, nil, err
+	}
+	byID := make(map[string]fabric.Object, len(found))
+	for _, o := range found {
+		byID[o.ID] = o
+	}
+	for _, o := range objects {
+		if part[o.ID] {
+			var ok bool
+			if o, ok = byID[o.ID]; !ok {
+				continue
+			}
+		}
+		whole = append(whole, o)
+	}
+	return whole, gone, nil
 }
 
 // byID looks at jobs one by one. One that the service says does not exist is gone; one that it does

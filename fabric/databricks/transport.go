@@ -148,10 +148,13 @@ func (t loginTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fabric.ErrNoIntent
 	}
 	resp, err := t.base.RoundTrip(r)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = refuseRedirect(resp)
 	}
-	if err := refuseRedirect(resp); err != nil {
+	if err != nil {
+		if x, _ := r.Context().Value(exchangeKey{}).(*exchange); x != nil {
+			x.err = err
+		}
 		return nil, err
 	}
 	return resp, nil

@@ -54,8 +54,10 @@ type Workspace struct {
 	pace      *pace
 	secrets   *strings.Replacer
 
+	connecting sync.Mutex // guards api
+	api        *client.DatabricksClient
+
 	mu       sync.Mutex // guards what follows
-	api      *client.DatabricksClient
 	me       string
 	root     string
 	uploaded map[string]int64 // path -> size of what is known to be there

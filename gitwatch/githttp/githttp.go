@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/cgi"
 	"os"
@@ -79,6 +80,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"GIT_CONFIG_KEY_1=safe.directory", "GIT_CONFIG_VALUE_1=*",
 		},
 		Stderr: io.Discard,
+		Logger: log.New(io.Discard, "", 0), // it would tell of every client that hangs up
 	}
 	backend.ServeHTTP(w, r)
 }

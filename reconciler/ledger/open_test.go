@@ -197,6 +197,9 @@ func TestOpenRefusesABrokenLog(t *testing.T) {
 		{"the last line of an old segment is changed", func(t *testing.T, files []string) {
 			edit(t, files[1], func(s string) string { i := strings.LastIndex(s, "inst-1"); return s[:i] + "inst-2" + s[i+6:] })
 		}},
+		{"the last line of the first segment is changed", func(t *testing.T, files []string) {
+			edit(t, files[0], func(s string) string { i := strings.LastIndex(s, "inst-1"); return s[:i] + "inst-2" + s[i+6:] })
+		}},
 		{"the first line of an old segment is changed", func(t *testing.T, files []string) {
 			edit(t, files[1], func(s string) string { return "x" + s[1:] })
 		}},
@@ -229,6 +232,9 @@ func TestOpenRefusesABrokenLog(t *testing.T) {
 			var b *ledger.Broken
 			if !errors.As(err, &b) || !errors.Is(err, ledger.ErrBroken) || b.Reason == "" || b.Seq == 0 {
 				t.Fatalf("Open: %v, %v, want a broken log", l, err)
+			}
+			if strings.Contains(tt.name, "gone") != strings.Contains(b.Reason, "are missing") && !strings.Contains(tt.name, "cut after") {
+				t.Errorf("reason: %s", b.Reason)
 			}
 			if after := snapshot(t, dir); after != before {
 				t.Errorf("Open wrote to a broken log:\n%s\nwas\n%s", after, before)

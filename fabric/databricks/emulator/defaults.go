@@ -10,8 +10,8 @@ import (
 )
 
 // canonical turns settings as sent into settings as read back: write-only fields are gone, defaults
-// are filled in, values of policies injected, lists in the service's order. It changes settings, and
-// gives the same for what it gave. old is what the job had before, nil for a new one.
+// are filled in, values of policies injected, lists in the service's order. It works in place, and but
+// for orders it changes nothing that it made. old is what the job had before, nil for a new one.
 func (w *Workspace) canonical(settings, old map[string]any, j *job) (map[string]any, *failure) {
 	for _, field := range outputOnly {
 		delete(settings, field)
@@ -26,7 +26,7 @@ func (w *Workspace) canonical(settings, old map[string]any, j *job) (map[string]
 	}
 	dropConditions(settings)
 	fillJob(settings)
-	if w.o.Unverified.TriggersPreview {
+	if u.TriggersPreview {
 		for _, t := range objects(settings["triggers"]) {
 			fill(t, "pause_status", "UNPAUSED")
 		}

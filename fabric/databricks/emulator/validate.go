@@ -3,8 +3,10 @@ package emulator
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -15,7 +17,7 @@ const (
 	maxDescription = 27_700 // characters
 	maxTags        = 25
 	maxTasks       = 1000
-	maxTaskKey     = 100
+	maxTaskKey     = 100 // assumed
 	maxConcurrent  = 1000
 	maxWebhooks    = 3 // destinations of one event
 	maxForEach     = 100
@@ -67,8 +69,8 @@ var fieldTypes = map[string]string{
 }
 
 func (v *validator) types(object map[string]any, path string) {
-	for field, value := range object {
-		want := fieldTypes[field]
+	for _, field := range slices.Sorted(maps.Keys(object)) {
+		value, want := object[field], fieldTypes[field]
 		if strings.HasSuffix(field, "_task") {
 			want = "object"
 		}
@@ -208,9 +210,9 @@ func count(object map[string]any, fields ...string) int {
 
 // tagRules are the clouds' rules for tags, which job clusters hand on to the cloud.
 var tagRules = map[Profile]struct {
-	key, value         *regexp.Regexp
-	maxKey, maxValue   int
-	forbidden          string // in keys
+	key, value       *regexp.Regexp
+	maxKey, maxValue int
+	forbidden        string // in keys
 }{
 	AWS:   {regexp.MustCompile(`^[\p{L}\p{N} _.:/=+\-@]+$`), regexp.MustCompile(`^[\p{L}\p{N} _.:/=+\-@]*$`), 127, 255, ""},
 	Azure: {regexp.MustCompile(`^.+$`), regexp.MustCompile(`(?s)^.*$`), 512, 256, `<>*&%;\/+?`},
@@ -223,7 +225,8 @@ func (v *validator) tags(value any) {
 		v.reject("A job has at most %d tags, this one has %d", maxTags, len(tags))
 	}
 	rule := tagRules[v.o.Profile]
-	for key, value := range tags {
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		value := tags[key]
 		text, isText := value.(string)
 		switch {
 		case !isText:

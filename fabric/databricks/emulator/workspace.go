@@ -76,14 +76,14 @@ type Options struct {
 	ClientID     string            // a service principal that may ask for OAuth tokens
 	ClientSecret string
 
-	Profile  Profile                      // default AWS
-	Seed     int64                        // of ids and orders: same seed and same requests, same answers
-	Policies map[string]map[string]any    // cluster policy id to the cluster fields that it fixes
-	Volumes  []string                     // "catalog.schema.volume" that exist; nil: any does
-	RunTime  time.Duration                // of a simulated run; default 2 s
-	Limits   map[string]Limit             // by endpoint, as "jobs/create" or "workspace/import"; "*" for all together
-	Latency  time.Duration                // of every answer
-	Lenient  bool                         // accept what only our caution rejects, see Strictness above
+	Profile  Profile                   // default AWS
+	Seed     int64                     // of ids and orders: same seed and same requests, same answers
+	Policies map[string]map[string]any // cluster policy id to the cluster fields that it fixes
+	Volumes  []string                  // "catalog.schema.volume" that exist; nil: any does
+	RunTime  time.Duration             // of a simulated run; default 2 s
+	Limits   map[string]Limit          // by endpoint, as "jobs/create" or "workspace/import"; "*" for all together
+	Latency  time.Duration             // of every answer
+	Lenient  bool                      // accept what only our caution rejects, see Strictness above
 	// IntentLog is a folder. Where set, a request that changes anything must carry the header
 	// X-Selvage-Intent with an id that already stands in one of the folder's *.jsonl files;
 	// any other is refused with status 500 and remembered as a violation.

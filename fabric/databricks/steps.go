@@ -1,0 +1,107 @@
+package databricks
+
+import (
+	"encoding/json"
+	"path"
+	"slices"
+
+	"selvage/fabric"
+)
+
+// Steps makes one step for each change and one for each artifact to upload: artifacts before the jobs
+// that name them, jobs before those that refer to them, deletions after everything else.
+func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
+	var steps []fabric.Step
+	uploads := map[string]string{} // path -> step
+	creates := map[fabric.Key]string{}
+	var before []string // what deletions wait for
+	for _, c := range changes {
+		if c.Action == fabric.Create {
+			creates[c.Key] = stepID(c)
+		}
+		if c.Action != fabric.Create && c.Action != fabric.Update {
+			continue
+		}
+		for _, b := range c.Blobs {
+			if _, ok := uploads[b.Path]; ok {
+				continue
+			}
+			id := "upload " + b.SHA256[:min(12, len(b.SHA256))] + "/" + path.Base(b.Path)
+			uploads[b.Path] = id
+			steps = append(steps, fabric.Step{ID: id, Blobs: []fabric.Blob{b}})
+			before = append(before, id)
+		}
+	}
+	var deletes []fabric.Change
+	for _, c := range changes {
+		if c.Action == fabric.Delete {
+			deletes = append(deletes, c)
+			continue
+		}
+		s := fabric.Step{ID: stepID(c), Changes: []fabric.Change{c}}
+		if c.Action == fabric.Create || c.Action == fabric.Update {
+			for _, b := range c.Blobs {
+				s.After = append(s.After, uploads[b.Path])
+			}
+			for _, k := range c.Needs {
+				if id, ok := creates[k]; ok && id != s.ID {
+					s.After = append(s.After, id)
+				}
+			}
+		}
+		steps = append(steps, s)
+		before = append(before, s.ID)
+	}
+	return append(steps, deletions(deletes, before)...)
+}
+
+func stepID(c fabric.Change) string { return string(c.Action) + " " + string(c.Key) }
+
+// deletions orders them so that a job that runs another one goes before it. Live jobs may refer to
+// each other in a circle; some order is as good as any other there.
+func deletions(changes []fabric.Change, before []string) []fabric.Step {
+	byID := map[string]fabric.Change{}
+	for _, c := range changes {
+		byID[c.ID] = c
+	}
+	const visiting, visited = 1, 2
+	state := map[string]int{}
+	after := map[string][]string{} // id -> steps
+	var visit func(c fabric.Change)
+	visit = func(c fabric.Change) {
+		state[c.ID] = visiting
+		for _, id := range runs(c.Live) {
+			target, ok := byID[id]
+			if !ok || state[id] == visiting {
+				continue
+			}
+			after[id] = append(after[id], stepID(c))
+			if state[id] == 0 {
+				visit(target)
+			}
+		}
+		state[c.ID] = visited
+	}
+	for _, c := range changes {
+		if state[c.ID] == 0 {
+			visit(c)
+		}
+	}
+	var steps []fabric.Step
+	for _, c := range changes {
+		steps = append(steps, fabric.Step{ID: stepID(c), Changes: []fabric.Change{c}, After: append(slices.Clone(before), after[c.ID]...)})
+	}
+	return steps
+}
+
+// runs are the ids of the jobs that a live job runs, each once.
+func runs(d fabric.Doc) []string {
+	var ids []string
+	for _, t := range tasksOf(d.Object()) {
+		run, _ := t.settings["run_job_task"].(map[string]any)
+		if id, ok := run["job_id"].(json.Number); ok && !slices.Contains(ids, id.String()) {
+			ids = append(ids, id.String())
+		}
+	}
+	return ids
+}
