@@ -124,7 +124,7 @@ func (b *Builder) pipelines(ctx context.Context, t Tree, r *Release) (map[string
 		folder := path.Join(r.Path, p.Key)
 		source, err := readFile(t, path.Join(folder, "code/setup.py"), maxSetupSource+1)
 		switch {
-		case errors.Is(err, errTooLarge), errors.Is(err, errNotFile):
+		case errors.Is(err, errTooLarge), errors.Is(err, errNotFollowed):
 			problems[p.Key] = configs.Found(configs.PipelineNotBuilt, path.Join(folder, "code/setup.py"), err.Error())
 			continue
 		case err != nil:

@@ -130,7 +130,7 @@ func (r *reader) definition(j *Job) error {
 	case errors.Is(err, fs.ErrNotExist):
 		j.block(configs.JobBroken, "", fmt.Sprintf("the file is not in this commit, and %s lists the job", r.file))
 		return nil
-	case errors.Is(err, errTooLarge), errors.Is(err, errNotFile):
+	case errors.Is(err, errTooLarge), errors.Is(err, errNotFollowed):
 		j.block(configs.JobBroken, "", err.Error())
 		return nil
 	case err != nil:

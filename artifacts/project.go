@@ -187,12 +187,15 @@ func (r *reader) code(p *Pipeline, e ymlEntry) error {
 		r.found(configs.PipelineNotSupported, r.at(e.line, p.Key+".language"), fmt.Sprintf("%q; expected python", p.Language))
 		return nil
 	}
-	names, err := readDirNames(r.tree, folder)
-	if errors.Is(err, fs.ErrNotExist) {
+	names, err := fileNames(r.tree, folder)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		r.found(configs.PipelineIncomplete, r.at(e.line, p.Key), fmt.Sprintf("%s is not in this commit", folder))
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, errNotFollowed):
+		r.found(configs.PipelineIncomplete, r.at(e.line, p.Key), err.Error())
+		return nil
+	case err != nil:
 		return fmt.Errorf("list %s: %w", folder, err)
 	}
 	if !slices.Contains(names, "setup.py") {
@@ -203,8 +206,8 @@ func (r *reader) code(p *Pipeline, e ymlEntry) error {
 		return fmt.Errorf("digest of %s: %w", folder, err)
 	}
 	instances := path.Join(folder, "configs/resources/config")
-	names, err = readDirNames(r.tree, instances)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	names, err = fileNames(r.tree, instances)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotFollowed) {
 		return fmt.Errorf("list %s: %w", instances, err)
 	}
 	for _, name := range names {
@@ -214,21 +217,6 @@ func (r *reader) code(p *Pipeline, e ymlEntry) error {
 	}
 	sort.Strings(p.Instances)
 	return nil
-}
-
-// readDirNames lists the regular files of a folder.
-func readDirNames(t Tree, dir string) ([]string, error) {
-	entries, err := fs.ReadDir(t, dir)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		if e.Type().IsRegular() {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
 }
 
 // pipeline finds a pipeline by key.

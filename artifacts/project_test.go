@@ -165,14 +165,31 @@ func TestReadProjectOddFiles(t *testing.T) {
 	}
 	const broken = "the job's definition can't be understood: its live job stays as it is: "
 	tree := helloTree(t, ".")
-	link := tree.with(job)
-	link.files[job] = &fstest.MapFile{Data: []byte("../../../../etc/passwd"), Mode: fs.ModeSymlink | 0o777}
+	link := func(name string) memTree {
+		linked := tree
+		for _, file := range tree.names() {
+			if file == name || strings.HasPrefix(file, name+"/") {
+				linked = linked.with(file)
+			}
+		}
+		linked = linked.with(name, "../../../../etc/passwd")
+		linked.files[name].Mode = fs.ModeSymlink | 0o777
+		return linked
+	}
 	for _, c := range []struct {
 		name, want string
 		tree       memTree
 	}{
 		{"huge job", broken + job + ": too large: more than 8192 KiB", tree.with(job, strings.Repeat(" ", maxJob+1))},
-		{"folder for a job", broken + job + ": not a regular file", tree.with(job).with(job+"/x", "x")},
+		{"folder for a job", broken + job + ": not a file or folder of its own here", tree.with(job).with(job+"/x", "x")},
+		{"symlink for a job", broken + job + ": not a file or folder of its own here", link(job)},
+		{"symlink for its folder", broken + "jobs/daily_revenue: not a file or folder of its own here", link("jobs/daily_revenue")},
+		{"symlink for all jobs", broken + "jobs: not a file or folder of its own here", link("jobs")},
+		{"file for its folder", broken + "jobs/daily_revenue/code: not a file or folder of its own here", tree.with(job).with("jobs/daily_revenue/code", "x").with("jobs/daily_revenue/code/prophecy-job.json")},
+		{"symlink for a pipeline", "the job names a pipeline that is not there: its live job stays as it is: pipelines/clean_orders/code/setup.py is not in this commit", link("pipelines/clean_orders/code")},
+		{"symlink for a setup.py", "the job names a pipeline that is not there: its live job stays as it is: pipelines/clean_orders/code/setup.py is not in this commit", link("pipelines/clean_orders/code/setup.py")},
+		{"symlink for configurations", "not blocked", link("pipelines/clean_orders/code/configs/resources/config")},
+		{"symlink for the yml", "error: read pbt_project.yml: pbt_project.yml: not a file or folder of its own here", link(ProjectFile)},
 		{"bytes", broken + "line 2, column 3: not UTF-8", tree.with(job, "{\n \"\xff\": 1}")},
 		{"cut off", broken + "line 1, column 14: the file ends too early", tree.with(job, `{"request": {`)},
 		{"merge conflict", broken + "line 2: a merge conflict that nobody resolved", tree.with(job, "{\n<<<<<<< HEAD\n}")},
@@ -181,6 +198,7 @@ func TestReadProjectOddFiles(t *testing.T) {
 		{"deep yml", "error: pbt_project.yml:1: nested deeper than 100; mend the file in git and push again", tree.with(ProjectFile, "a: "+strings.Repeat("[", 101))},
 		{"row of dashes", "error: pbt_project.yml:1: nested deeper than 100; mend the file in git and push again", tree.with(ProjectFile, strings.Repeat("- ", 101))},
 		{"many keys", "error: pbt_project.yml:3002: more than 3000 keys in one mapping; mend the file in git and push again", tree.with(ProjectFile, "jobs:\n", manyKeys(3001))},
+		{"many large mappings", "error: pbt_project.yml:7415: too many large mappings; mend the file in git and push again", tree.with(ProjectFile, "a:\n", manyKeys(3000), "b:\n", manyKeys(3000), "c:\n", manyKeys(3000))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := blocked(c.tree); got != c.want {
@@ -188,8 +206,39 @@ func TestReadProjectOddFiles(t *testing.T) {
 			}
 		})
 	}
-	if _, _, err := ReadProject(link, "."); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a symlink for a job: %v", err)
+}
+
+// A definition made to say as much as possible is answered in a few sentences, and soon: places are
+// written out only for what is said.
+func TestReadProjectManyFaults(t *testing.T) {
+	const job = "jobs/daily_revenue/code/databricks-job.json"
+	library := `"/prophecy/artifacts/x.whl",`
+	for name, definition := range map[string]string{
+		"components": `{"components": [` + strings.Repeat("7,", 1<<16) + `7], "request": {"name": "x"}}`,
+		"long key":   `{"request": {"name": "x", "` + strings.Repeat("k", 1<<20) + `": [` + strings.Repeat(library, 1<<14) + `7]}}`,
+		"deep keys":  `{"request": {"name": "x", "a": ` + strings.Repeat(`{"`+strings.Repeat("k", 100)+`": `, 9000) + `1` + strings.Repeat("}", 9000) + `}}`,
+		"references": `{"request": {"name": "x", "tasks": [` + strings.Repeat(`{"run_job_task": {"job_id": {"job": "jobs/daily_revenue"}}},`, 1<<12) + `7]}}`,
+	} {
+		p, findings, err := ReadProject(helloTree(t, ".").with(job, definition), ".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, j := range p.Jobs {
+			if len(j.Blocked) > maxReasons {
+				t.Errorf("%s: %d reasons", name, len(j.Blocked))
+			}
+			if len(j.Blocked) == maxReasons && !strings.HasSuffix(j.Blocked[maxReasons-1].Text, "; there is more, mend these first") {
+				t.Errorf("%s: the last reason does not say that there are more: %s", name, j.Blocked[maxReasons-1].Text)
+			}
+		}
+		for _, f := range findings {
+			if len(f.Text)+len(f.Subject) > 4000 {
+				t.Errorf("%s: a finding of %d bytes", name, len(f.Text)+len(f.Subject))
+			}
+		}
+		if name != "deep keys" && len(findings) != maxReasons {
+			t.Errorf("%s: %d findings", name, len(findings))
+		}
 	}
 }
 

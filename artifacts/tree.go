@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"sort"
+	"strings"
 )
 
 // Tree is the repository at one commit, read-only. An error of it that is not fs.ErrNotExist means
@@ -62,7 +63,7 @@ func codeFolders(t Tree, root, top string) ([]string, error) {
 			}
 			return fs.SkipDir
 		}
-		nested, err := exists(t, path.Join(name, ProjectFile))
+		nested, err := isFile(t, path.Join(name, ProjectFile))
 		if err != nil {
 			return err
 		}
@@ -86,12 +87,12 @@ func relative(root, name string) string {
 	return name[len(root)+1:]
 }
 
-// exists reports whether the tree holds a file or folder called name.
-func exists(t Tree, name string) (bool, error) {
-	_, err := fs.Stat(t, name)
+// isFile reports whether the tree holds a regular file called name.
+func isFile(t Tree, name string) (bool, error) {
+	info, err := fs.Stat(t, name)
 	switch {
 	case err == nil:
-		return true, nil
+		return info.Mode().IsRegular(), nil
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	}
@@ -101,24 +102,26 @@ func exists(t Tree, name string) (bool, error) {
 // errTooLarge is what readFile returns for a file above its limit.
 var errTooLarge = errors.New("too large")
 
-// errNotFile is what readFile returns for a folder, a symlink or anything else that has no bytes of
-// its own in the commit.
-var errNotFile = errors.New("not a regular file")
+// errNotFollowed is what readFile and fileNames return where a folder stands in the place of a file or
+// a file in that of a folder, and where the way leads through a symlink or submodule.
+var errNotFollowed = errors.New("not a file or folder of its own here")
 
 // readFile reads a regular file of at most limit bytes.
 func readFile(t Tree, name string, limit int64) ([]byte, error) {
+	info, err := fs.Stat(t, name)
+	switch {
+	case err != nil:
+		return nil, whyNot(t, name, err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: %w", name, errNotFollowed)
+	case info.Size() > limit:
+		return nil, fmt.Errorf("%s: %w: more than %d KiB", name, errTooLarge, limit>>10)
+	}
 	f, err := t.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %w", name, errNotFile)
-	}
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, err
@@ -127,4 +130,36 @@ func readFile(t Tree, name string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w: more than %d KiB", name, errTooLarge, limit>>10)
 	}
 	return b, nil
+}
+
+// fileNames lists the regular files of a folder.
+func fileNames(t Tree, dir string) ([]string, error) {
+	entries, err := fs.ReadDir(t, dir)
+	if err != nil {
+		return nil, whyNot(t, dir, err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// whyNot turns err, which the tree gave for name, into errNotFollowed where it is not the tree that
+// is at fault but what the commit holds on the way to name.
+func whyNot(t Tree, name string, err error) error {
+	parts := strings.Split(name, "/")
+	for i := range parts {
+		at := strings.Join(parts[:i+1], "/")
+		info, statErr := fs.Stat(t, at)
+		if statErr != nil {
+			return err
+		}
+		if !info.IsDir() && (i < len(parts)-1 || !info.Mode().IsRegular()) {
+			return fmt.Errorf("%s: %w", at, errNotFollowed)
+		}
+	}
+	return err
 }

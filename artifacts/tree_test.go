@@ -17,7 +17,7 @@ import (
 	"selvage/testdata"
 )
 
-// memTree is a Tree in memory. It has no method but Open of an fs.FS, so nothing goes around broken.
+// memTree is a Tree in memory. Nothing goes around broken, and symlinks are not followed.
 type memTree struct {
 	files  fstest.MapFS
 	broken map[string]error // by name: what opening it returns
@@ -27,7 +27,28 @@ func (t memTree) Open(name string) (fs.File, error) {
 	if err := t.broken[name]; err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
+	if _, err := t.Stat(name); err != nil {
+		return nil, err
+	}
+	if info, err := t.files.Lstat(name); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errSymlink}
+	}
 	return t.files.Open(name)
+}
+
+var errSymlink = errors.New("symlinks are not followed")
+
+// Stat looks at an entry itself, and through no symlink, as a tree of git does.
+func (t memTree) Stat(name string) (fs.FileInfo, error) {
+	for at := name; at != "."; at = path.Dir(at) {
+		if err := t.broken[at]; err != nil {
+			return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
+		}
+		if f := t.files[at]; f != nil && at != name && f.Mode&fs.ModeSymlink != 0 {
+			return nil, &fs.PathError{Op: "stat", Path: name, Err: errSymlink}
+		}
+	}
+	return t.files.Lstat(name)
 }
 
 func (t memTree) Digest(dir string) (string, error) {

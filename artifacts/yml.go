@@ -15,8 +15,9 @@ import (
 // Limits on pbt_project.yml. The parser needs time in the square of the keys of one mapping and a
 // stack in the depth, so both are bounded on the tokens, before it sees them.
 const (
-	maxYML      = 2 << 20 // bytes; a project of a thousand pipelines is a few hundred KiB
-	maxYMLKeys  = 3000    // of one mapping
+	maxYML      = 2 << 20    // bytes; a project of a thousand pipelines is a few hundred KiB
+	maxYMLKeys  = 3000       // of one mapping
+	maxYMLWork  = 10_000_000 // half the sum of the squares of all mappings; some 1 s
 	maxYMLDepth = 100
 )
 
@@ -88,7 +89,7 @@ func parseYML(file string, src []byte) (entries []ymlEntry, err error) {
 
 // checkTokens finds what must not reach the parser, and returns its line and a sentence.
 func checkTokens(tokens token.Tokens) (int, string) {
-	flow, row := 0, 0
+	flow, row, work := 0, 0, 0
 	keys := map[int]int{} // column -> keys of the mapping that is open there
 	columns := []int{}    // of the mappings open, outermost first
 	for _, t := range tokens {
@@ -123,6 +124,9 @@ func checkTokens(tokens token.Tokens) (int, string) {
 		}
 		if keys[column]++; keys[column] > maxYMLKeys {
 			return line, fmt.Sprintf("more than %d keys in one mapping", maxYMLKeys)
+		}
+		if work += keys[column]; work > maxYMLWork {
+			return line, "too many large mappings"
 		}
 	}
 	return 0, ""

@@ -12,8 +12,10 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// Bounds of the tree: the parser recurses, and a mapping that a person can read is not deeper.
+// Bounds of the tree: the parser recurses, its time grows with the square of the keys of a mapping, and a
+// file that a person can read is not deeper or longer. A deployment takes about 25 tokens.
 const (
+	maxTokens  = 50_000
 	maxNesting = 16  // brackets open at once, or dashes on a line
 	maxIndent  = 128 // columns
 )
@@ -57,6 +59,10 @@ func (l *loader) parse(text string) (root ast.Node, ok bool) {
 // plain refuses anchors, aliases, merge keys, tags, directives, further documents and deep nesting.
 func (l *loader) plain(tokens token.Tokens) bool {
 	const quote = "put quotes around text that begins with this character"
+	if len(tokens) > maxTokens {
+		l.bad(placeOf(tokens[maxTokens]), "split it over several installations", "the file says more than selvage reads: it goes on after %d words and signs", maxTokens)
+		return false
+	}
 	open, line, dashes, content := 0, 0, 0, false
 	for _, tk := range tokens {
 		at := placeOf(tk)

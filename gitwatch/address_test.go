@@ -49,7 +49,6 @@ func TestParseAddress(t *testing.T) {
 		"https://git.example.com/a\x00b":            "control character",
 		"https://git.example.com/a%00b":             "control character",
 		"file://server/share/shop.git":              "absolute path",
-		"file:srv":                                  "needs a scheme",
 		"https://[" + canary + "/x":                 "not a URL",
 	} {
 		_, err := parseAddress(text)

@@ -2,7 +2,9 @@ package gitwatch
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
@@ -80,6 +82,16 @@ func serveSSH(t *testing.T) *sshServer {
 		},
 	}
 	config.AddHostKey(host)
+	// A key of another kind, which clients prefer unless they ask for the kind that they know.
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherHost, err := ssh.NewSignerFromKey(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.AddHostKey(otherHost)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

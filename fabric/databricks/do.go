@@ -58,7 +58,7 @@ func (w *Workspace) change(ctx context.Context, c fabric.Change, j fabric.Journa
 	default: // nothing is written for it
 		r = fabric.Result{ID: c.ID, Status: fabric.Done}
 	}
-	r.Key = c.Key
+	r.Key = c.Key // also where nothing came to be written
 	if r.Err != nil {
 		r.Err = fmt.Errorf("%s %s on fabric %s: %w", c.Action, c.Key, w.name, r.Err)
 	}
@@ -79,6 +79,9 @@ type mutation struct {
 // perform writes the intent, sends, and where the outcome is doubtful looks.
 func (w *Workspace) perform(ctx context.Context, m mutation, j fabric.Journal) fabric.Result {
 	r := fabric.Result{Nonce: m.intent.Nonce, ID: m.intent.ID}
+	if len(m.intent.Keys) == 1 {
+		r.Key = m.intent.Keys[0]
+	}
 	if until := w.pace.held(); time.Now().Before(until) {
 		r.Status, r.Err = fabric.Later, fmt.Errorf("the workspace asked to be left alone until %s", until.UTC().Format(time.RFC3339))
 		return r
@@ -165,25 +168,27 @@ func (w *Workspace) create(ctx context.Context, c fabric.Change, j fabric.Journa
 	}, j)
 }
 
-// byNonce finds the job that a create made. Somebody may have copied it by hand since; the original
-// is older, and ids grow.
+// byNonce finds the job that a create made. Somebody may have copied it by hand since: the original is older.
 func (w *Workspace) byNonce(ctx context.Context, d fabric.Doc, nonce string) (id string, ok bool, err error) {
 	name, _ := d.At("name").(string)
 	jobs, err := w.list(ctx, map[string]any{"name": name})
 	if err != nil {
 		return "", false, err
 	}
-	oldest := int64(0)
+	var oldest listed
 	for _, l := range jobs {
 		o, err := w.object(l)
-		if err != nil {
+		switch {
+		case err != nil:
 			return "", false, err
-		}
-		if n, err := strconv.ParseInt(o.ID, 10, 64); err == nil && o.Mark.Nonce == nonce && (oldest == 0 || n < oldest) {
-			oldest = n
+		case o.Mark.Nonce != nonce:
+		case id != "" && l.Created == oldest.Created:
+			return "", false, fmt.Errorf("jobs %s and %s carry the nonce %s and were made at one time", oldest.ID, l.ID, nonce)
+		case id == "" || l.Created < oldest.Created:
+			id, oldest = o.ID, l
 		}
 	}
-	return strconv.FormatInt(oldest, 10), oldest != 0, nil
+	return id, id != "", nil
 }
 
 func (w *Workspace) reset(ctx context.Context, c fabric.Change, j fabric.Journal) fabric.Result {

@@ -161,6 +161,7 @@ func (w *Workspace) byID(ctx context.Context, owned []fabric.Owned) (objects []f
 // listed is a job as list and get give it. Settings are decoded in full only where they are ours.
 type listed struct {
 	ID       json.Number     `json:"job_id"`
+	Created  int64           `json:"created_time"` // milliseconds since 1970
 	Settings json.RawMessage `json:"settings"`
 	HasMore  bool            `json:"has_more"` // a list of it goes on beyond this answer
 }

@@ -16,6 +16,10 @@ var permissionLevels = []string{"CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_
 
 // grantees reads an access_control_list. full asks for exactly one owner, as PUT and create do.
 func grantees(v any, full bool) ([]grantee, *failure) {
+	list, isList := v.([]any)
+	if v != nil && !isList || len(list) != len(objects(v)) {
+		return nil, malformed("Could not parse request object: access_control_list is not a list of objects")
+	}
 	var out []grantee
 	owners := 0
 	for _, e := range objects(v) {
