@@ -322,6 +322,24 @@ func TestDigest(t *testing.T) {
 	}
 }
 
+// TestTooMuch has files within the limit of size that would take the parser minutes, or more memory than
+// there is: keys by the ten thousand, and nesting by the hundred thousand.
+func TestTooMuch(t *testing.T) {
+	for _, text := range []string{
+		strings.Repeat("a: b\n", 100_000), strings.Repeat("[", 500_000), strings.Repeat("{a: ", 200_000), strings.Repeat("- ", 200_000),
+		"a: [" + strings.Repeat("[], ", 200_000) + "]", strings.Repeat("? ", 200_000), strings.Repeat("- a\n", 200_000),
+	} {
+		_, err := Load(write(t, text), testOptions())
+		if err == nil || !strings.Contains(err.Error(), "more than selvage reads") {
+			t.Errorf("%q: %v", text[:8], err)
+		}
+	}
+	long := "state: >-\n  /" + strings.Repeat("s", 200) + "\n" + small
+	if _, err := Load(write(t, long), testOptions()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestManyProblems(t *testing.T) {
 	var b strings.Builder
 	for i := range 3000 {

@@ -68,8 +68,8 @@ func (l *loader) plain(tokens token.Tokens) bool {
 		at := placeOf(tk)
 		if at.line != line {
 			line, dashes = at.line, 0
-			if open == 0 && at.column > maxIndent && tk.Type != token.CommentType {
-				l.bad(at, "indent by two columns", "indented by more than %d columns", maxIndent)
+			if indent := l.indent(line); open == 0 && indent > maxIndent && tk.Type != token.CommentType {
+				l.bad(place{line, indent + 1}, "indent by two columns", "indented by more than %d columns", maxIndent)
 				return false
 			}
 		}
@@ -107,6 +107,15 @@ func (l *loader) plain(tokens token.Tokens) bool {
 		content = true
 	}
 	return true
+}
+
+// indent counts the spaces before a line. The position of a token does not tell: that of a block of text is
+// its end.
+func (l *loader) indent(line int) int {
+	if line > len(l.lines) {
+		return 0
+	}
+	return len(l.lines[line-1]) - len(strings.TrimLeft(l.lines[line-1], " "))
 }
 
 // plainly says in a person's words what the parser says in its own; matched by prefix.

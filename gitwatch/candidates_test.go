@@ -176,7 +176,7 @@ func TestCandidatesNeedWhatTheyFollow(t *testing.T) {
 	url, _ := o.serve()
 	r := openAt(t, url)
 	poll(t, r, followMain)
-	if revisions, _, err := r.Candidates(t.Context(), followTags); !errors.Is(err, ErrMissingObject) {
+	if revisions, _, err := r.Candidates(t.Context(), followTags); !errors.Is(err, ErrMissingObject) || !strings.Contains(err.Error(), "was not fetched") {
 		t.Errorf("%v, %v", revisions, err)
 	}
 }

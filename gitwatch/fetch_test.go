@@ -76,9 +76,13 @@ func TestKilledFetchLeavesTheMirrorUsable(t *testing.T) {
 	if len(pids) != 1 {
 		t.Errorf("%d fetching children", len(pids))
 	}
+	killed := time.Now()
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+	if took := time.Since(killed); took > 4*time.Second { // what is not killed is left alone after five
+		t.Errorf("it took %v to kill the child", took)
 	}
 	if pids := children(t); len(pids) != 0 {
 		t.Errorf("the child is still there: %v", pids)
@@ -97,6 +101,11 @@ func TestKilledFetchLeavesTheMirrorUsable(t *testing.T) {
 	// The index of a pack that never followed, as a kill between two renames leaves it.
 	stray := filepath.Join(packDir(r.Dir()), "pack-"+strings.Repeat("a", 40)+".idx")
 	if err := os.WriteFile(stray, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// And that pack, which never got there.
+	lost := filepath.Join(packDir(incomingDir(r.Dir())), "pack-"+strings.Repeat("a", 40)+".pack")
+	if err := os.WriteFile(lost, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	server.stall = false

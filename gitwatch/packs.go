@@ -56,9 +56,6 @@ func removeLeftovers(dir string) error {
 // addPack lets write fill a pack, checks and indexes it, and moves it into the mirror, durably.
 func addPack(dir string, write func(*filesystem.Storage) error) error {
 	incoming := incomingDir(dir)
-	if err := os.RemoveAll(incoming); err != nil {
-		return err
-	}
 	if err := os.MkdirAll(packDir(incoming), 0o750); err != nil {
 		return err
 	}

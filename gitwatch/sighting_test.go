@@ -25,20 +25,25 @@ func TestPollFetchesOnlyWhatMoved(t *testing.T) {
 		name    string
 		change  func()
 		fetches int64
+		child   bool // whether there is anything for the child to do
 	}{
-		{"first look", func() {}, 1},
-		{"idle", func() {}, 1},
-		{"branch moved", func() { o.commit("main", map[string]string{"a": "2"}) }, 2},
-		{"tag on what is held: the tag object is new", func() { o.tag("Shop/1.0.0", first) }, 3},
-		{"lightweight tag on what is held", func() { o.git("update-ref", "refs/tags/Shop/light", first) }, 3},
-		{"nobody follows that branch", func() { o.commit("feature", map[string]string{"b": "1"}) }, 3},
-		{"nobody follows that tag", func() { o.tag("Other/1.0.0", first) }, 3},
-		{"a followed tag is deleted", func() { o.git("update-ref", "-d", "refs/tags/Shop/1.0.0") }, 3},
-		{"idle again", func() {}, 3},
+		{"first look", func() {}, 1, true},
+		{"idle", func() {}, 1, false},
+		{"branch moved", func() { o.commit("main", map[string]string{"a": "2"}) }, 2, true},
+		{"tag on what is held: the tag object is new", func() { o.tag("Shop/1.0.0", first) }, 3, true},
+		{"lightweight tag on what is held", func() { o.git("update-ref", "refs/tags/Shop/light", first) }, 3, true},
+		{"nobody follows that branch", func() { o.commit("feature", map[string]string{"b": "1"}) }, 3, false},
+		{"nobody follows that tag", func() { o.tag("Other/1.0.0", first) }, 3, false},
+		{"a followed tag is deleted", func() { o.git("update-ref", "-d", "refs/tags/Shop/1.0.0") }, 3, false},
+		{"idle again", func() {}, 3, false},
 	}
+	child := r.options.Child
 	var last *Sighting
 	for i, step := range steps {
 		step.change()
+		if r.options.Child = child; !step.child {
+			r.options.Child = []string{"/nonexistent/selvage"}
+		}
 		s := poll(t, r, followMain, followTags)
 		if got := requests.Lists(); got != int64(i+1) {
 			t.Errorf("%s: %d list-refs requests after %d polls", step.name, got, i+1)
@@ -65,7 +70,7 @@ func TestPollFetchesOnlyWhatMoved(t *testing.T) {
 
 func TestMovedRefsKeepTheirOldObjects(t *testing.T) {
 	o := newOrigin(t)
-	base := o.commit("main", map[string]string{"a": "1"})
+	base := o.commit("main", map[string]string{"a": "1", "big": noise(1 << 20)})
 	tagged := o.commit("main", map[string]string{"a": "2"})
 	oldTag := o.tag("Shop/1.0.0", tagged)
 	url, _ := o.serve()
@@ -78,7 +83,9 @@ func TestMovedRefsKeepTheirOldObjects(t *testing.T) {
 	newTag := o.tag("Shop/1.0.0", other)
 	o.git("reflog", "expire", "--all", "--expire=now")
 	o.git("gc", "-q", "--prune=now")
-	poll(t, r, followMain, followTags)
+	if s := poll(t, r, followMain, followTags); s.Fetched == 0 || s.Fetched > 100<<10 {
+		t.Errorf("%d bytes were fetched: what lies below the old position is held already", s.Fetched)
+	}
 
 	for _, rev := range []string{"main", "Shop/1.0.0"} {
 		got, err := r.Resolve(t.Context(), rev)

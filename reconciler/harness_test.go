@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +45,7 @@ type site struct {
 	yaml      string
 	workspace *emulator.Workspace
 	url       string
+	transport http.RoundTripper        // to the workspace; nil for TCP
 	places    map[string]fabric.Fabric // in place of the workspace, by fabric
 
 	*Reconciler
@@ -71,7 +73,30 @@ deployments:
     overlay: {config_instance: prod, schedule: enabled, tags: {env: prod}}
 `
 
+// newBubbleSite is newSite inside a synctest bubble: the workspace is reached over pipes, for a socket would
+// keep the clock from moving.
+func newBubbleSite(t testing.TB, o emulator.Options) *site {
+	t.Helper()
+	l := emulator.NewPipeListener()
+	s := prepareSite(t, o)
+	t.Cleanup(s.workspace.Serve(l))
+	s.url, s.transport = "http://127.0.0.1:1", &http.Transport{DialContext: l.DialContext}
+	return s
+}
+
 func newSite(t testing.TB, o emulator.Options) *site {
+	t.Helper()
+	s := prepareSite(t, o)
+	url, stop, err := s.workspace.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	s.url = url
+	return s
+}
+
+func prepareSite(t testing.TB, o emulator.Options) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), yaml: standardYAML}
 	s.remote, s.work = filepath.Join(s.dir, "remote.git"), filepath.Join(s.dir, "work")
@@ -86,13 +111,8 @@ func newSite(t testing.TB, o emulator.Options) *site {
 		t.Fatal(err)
 	}
 	o.Token = "canary-token-1"
+	o.IntentLog = filepath.Join(s.dir, "state", "ledger")
 	s.workspace = emulator.New(o)
-	url, stop, err := s.workspace.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	s.url = url
 	return s
 }
 
@@ -169,7 +189,7 @@ func (s *site) open() {
 			places[name] = p
 			continue
 		}
-		s.place, err = databricks.New(databricks.Options{Name: name, Config: *f.Databricks, Root: f.Artifacts, Installation: "inst0001", Blobs: blobs})
+		s.place, err = databricks.New(databricks.Options{Name: name, Config: *f.Databricks, Root: f.Artifacts, Installation: "inst0001", Blobs: blobs, Transport: s.transport})
 		check(err)
 		places[name] = s.place
 	}

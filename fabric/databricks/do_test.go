@@ -2,9 +2,12 @@ package databricks
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -334,4 +337,99 @@ func TestPaceIsPerHost(t *testing.T) {
 			t.Errorf("the slow one is closed, and 10 requests took %s", took)
 		}
 	})
+}
+
+// TestResetOverTCP: the vendor's SDK would send again after a connection that is reset, were it to
+// see the error. A pipe knows no such thing.
+func TestResetOverTCP(t *testing.T) {
+	r := overTCP(t, emulator.Options{}, Options{})
+	r.e.Fault(emulator.Fault{Pattern: "POST " + createPath, After: true, Reset: true, Times: -1})
+	o := r.w.Do(t.Context(), step(creation(t, "jobs/daily", "daily")), r.journal)
+	if o.Status != fabric.Done || r.e.Count("POST *") != 1 || len(r.e.Jobs()) != 1 {
+		t.Errorf("%+v after %d requests", o, r.e.Count("POST *"))
+	}
+}
+
+// TestRefusedConnection: nothing was sent, so there is nothing to doubt.
+func TestRefusedConnection(t *testing.T) {
+	r := overTCP(t, emulator.Options{}, Options{})
+	s := httptest.NewServer(nil)
+	s.Close()
+	r.w.Close()
+	r.open(t, s.URL, Options{})
+	begin := time.Now()
+	o := r.w.Do(t.Context(), step(creation(t, "jobs/daily", "daily")), r.journal)
+	if o.Status != fabric.Later || len(r.journal.open) != 0 || time.Since(begin) > 5*time.Second {
+		t.Errorf("%+v after %s", o, time.Since(begin))
+	}
+}
+
+// TestReleaseArrives carries a release from its definitions to the workspace and back.
+func TestReleaseArrives(t *testing.T) {
+	r := overTCP(t, emulator.Options{}, Options{})
+	release := releaseOf(t, map[string]string{
+		"jobs/daily": job(`{"name":"daily","tasks":[
+			{"task_key":"clean","existing_cluster_id":"c","python_wheel_task":{"package_name":"clean_orders","entry_point":"main","parameters":["-i","default"]},
+			 "libraries":[{"whl":"dbfs:/FileStore/prophecy/artifacts/saas/app/__PROJECT_ID_PLACEHOLDER__/__PROJECT_RELEASE_VERSION_PLACEHOLDER__/pipeline/clean_orders-1.0-py3-none-any.whl"}]},
+			{"task_key":"then","depends_on":[{"task_key":"clean"}],"run_job_task":{"job_id":{"job":"jobs/weekly"}}}]}`),
+		"jobs/weekly": job(`{"name":"weekly","tasks":[{"task_key":"n","existing_cluster_id":"c","notebook_task":{"notebook_path":"/Workspace/n"}}]}`),
+	})
+	wheel := blobIn(t, r.store, []byte("a wheel"), "")
+	release.Pipelines[0].Artifact.SHA256, release.Pipelines[0].Artifact.Size = wheel.SHA256, wheel.Size
+	b := binding()
+	b.Root = r.look(t).Root
+	desired, findings, err := r.w.Render(release, b)
+	if err != nil || len(findings) > 0 {
+		t.Fatal(err, findings)
+	}
+	var changes []fabric.Change
+	for _, k := range desired.Keys() {
+		res, p := desired.Lookup(k)
+		if p != fabric.Present {
+			why, _ := desired.Why(k)
+			t.Fatalf("%s: %s", k, why.Text)
+		}
+		changes = append(changes, fabric.Change{Key: k, Kind: res.Kind, Name: res.Name, Action: fabric.Create,
+			Owner: fabric.Owner{Deployment: b.Deployment, Key: k}, Desired: res.Doc, Needs: res.Needs, Blobs: res.Blobs})
+	}
+	steps := r.w.Steps(changes)
+	ids := map[fabric.Key]string{}
+	known := func(ref fabric.Ref) (any, bool) { return json.Number(ids[ref.Key]), ids[ref.Key] != "" }
+	done := map[string]bool{}
+	r.e.ResetJournal()
+	for range steps {
+		for _, s := range steps {
+			if done[s.ID] || slices.ContainsFunc(s.After, func(id string) bool { return !done[id] }) {
+				continue
+			}
+			for i := range s.Changes {
+				s.Changes[i].Desired = s.Changes[i].Desired.Resolve(known)
+			}
+			o := r.w.Do(t.Context(), s, r.journal)
+			if o.Status != fabric.Done {
+				t.Fatalf("%s: %v", s.ID, o.Err)
+			}
+			for _, res := range o.Results {
+				ids[res.Key] = res.ID
+			}
+			if state, _, err := r.w.Settled(t.Context(), s); state != fabric.Settled || err != nil {
+				t.Errorf("%s: %v, %v", s.ID, state, err)
+			}
+			done[s.ID] = true
+		}
+	}
+	if n := r.e.Count("*"); n != 5 { // look, folder, file, two jobs
+		t.Errorf("%d requests: %+v", n, r.e.Requests())
+	}
+	live := r.look(t)
+	for _, c := range changes {
+		obj, p, why := live.Lookup(installation, Job, c.Owner, ids[c.Key])
+		if p != fabric.Present {
+			t.Fatalf("%s: %s: %s", c.Key, p, why.Text)
+		}
+		fields, _ := fabric.Compare(fabric.Comparison{Rules: r.w.Rules(Job), Desired: c.Desired.Resolve(known), Live: obj.Doc})
+		for _, f := range fields {
+			t.Errorf("%s: %s: %s -> %s", c.Key, f.Path, f.Old, f.New)
+		}
+	}
 }
