@@ -92,6 +92,7 @@ const (
 	LedgerFailed      Code = "ledger_failed"
 	NewerArrived      Code = "newer_arrived"
 	StillSettling     Code = "settling"
+	ReleasePartial    Code = "release_partial"
 )
 
 // projects and their artifacts
@@ -180,6 +181,7 @@ var codes = map[Code]meaning{
 	NotBuilt:          {Block, "the release can't be built", "mend the project and release again"},
 	NotRendered:       {Block, "the release can't be carried over to the fabric", ""},
 	LedgerFailed:      {Alarm, "the ledger can't be written, so nothing is applied", "make room or mend the disk under state, then start the daemon again"},
+	ReleasePartial:    {Block, "the release is not read as a whole, so that what it lacks may be in git all the same", "mend the names in the repository that the findings list"},
 	StillSettling:     {Wait, "the fabric is taking the change in", ""},
 	NewerArrived:      {Note, "a newer release arrived; no further request of the older one is sent", ""},
 

@@ -75,7 +75,11 @@ func (l *loader) bad(p place, next, format string, args ...any) {
 // finish sorts the problems and gives each its source line, now that everything to be hidden is known.
 func (l *loader) finish() error {
 	l.problems.sort()
-	shown := maskLines(l.lines)
+	last := 0
+	for _, p := range l.problems {
+		last = max(last, p.Line)
+	}
+	shown := maskLines(l.lines[:min(last, len(l.lines))])
 	for line, column := range l.hidden {
 		if line < 1 || line > len(shown) {
 			continue

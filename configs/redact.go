@@ -12,6 +12,9 @@ import (
 
 const masked = "********"
 
+// maxMasked is the longest line that is read for secrets, in bytes; a longer one is not shown at all.
+const maxMasked = 2000
+
 var (
 	// secretKey is a key whose value is, or may be meant as, a secret; misspelt ones too.
 	secretKey = regexp.MustCompile(`(?i)[\w.-]*(?:tok[ea]?n|secret|secrt|pass|pwd|pasw|ssh_?-?key|private|credential|api_?-?key)[\w.-]*\\?["']?\s*[:=]`)
@@ -77,6 +80,10 @@ func maskLines(lines []string) []string {
 		}
 		if !blank {
 			inside = false
+		}
+		if len(line) > maxMasked {
+			out[i] = masked
+			continue
 		}
 		out[i] = mask(line)
 		if _, open := maskValues(line); open {

@@ -43,14 +43,18 @@ type Permit struct {
 	Nonce string
 	once  bool
 	used  atomic.Bool
+	still func() error
 }
 
 type permitKey struct{}
 
 // WithPermit returns a context that carries the right to send the intent's requests: one request
 // for a create, an update, a delete or a commit; any number for an upload, which may be repeated safely.
-func WithPermit(ctx context.Context, i Intent) context.Context {
-	return context.WithValue(ctx, permitKey{}, &Permit{Nonce: i.Nonce, once: i.Op != OpUpload})
+//
+// still, where it is not nil, is asked before each of them whether it may still be sent: a request may
+// have waited for its turn while a newer release arrived.
+func WithPermit(ctx context.Context, i Intent, still func() error) context.Context {
+	return context.WithValue(ctx, permitKey{}, &Permit{Nonce: i.Nonce, once: i.Op != OpUpload, still: still})
 }
 
 var (
@@ -65,6 +69,11 @@ func UsePermit(ctx context.Context) (nonce string, err error) {
 	p, _ := ctx.Value(permitKey{}).(*Permit)
 	if p == nil {
 		return "", ErrNoIntent
+	}
+	if p.still != nil {
+		if err := p.still(); err != nil {
+			return "", err
+		}
 	}
 	if p.used.Swap(true) && p.once {
 		return "", ErrSpent

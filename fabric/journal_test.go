@@ -13,7 +13,7 @@ func TestPermit(t *testing.T) {
 		t.Errorf("without a permit: %v", err)
 	}
 	for _, op := range []Op{OpCreate, OpUpdate, OpDelete, OpCommit} {
-		ctx := WithPermit(t.Context(), Intent{Nonce: "n", Op: op})
+		ctx := WithPermit(t.Context(), Intent{Nonce: "n", Op: op}, nil)
 		if nonce, err := UsePermit(ctx); nonce != "n" || err != nil {
 			t.Errorf("%s: %q, %v", op, nonce, err)
 		}
@@ -23,21 +23,21 @@ func TestPermit(t *testing.T) {
 			t.Errorf("%s, second request: %q, %v", op, nonce, err)
 		}
 	}
-	ctx := WithPermit(t.Context(), Intent{Nonce: "n", Op: OpUpload})
+	ctx := WithPermit(t.Context(), Intent{Nonce: "n", Op: OpUpload}, nil)
 	for range 3 {
 		if nonce, err := UsePermit(ctx); nonce != "n" || err != nil {
 			t.Errorf("upload: %q, %v", nonce, err)
 		}
 	}
-	outer := WithPermit(t.Context(), Intent{Nonce: "outer", Op: OpCreate})
-	inner := WithPermit(outer, Intent{Nonce: "inner", Op: OpCreate})
+	outer := WithPermit(t.Context(), Intent{Nonce: "outer", Op: OpCreate}, nil)
+	inner := WithPermit(outer, Intent{Nonce: "inner", Op: OpCreate}, nil)
 	if nonce, _ := UsePermit(inner); nonce != "inner" {
 		t.Errorf("the innermost permit counts, got %q", nonce)
 	}
 }
 
 func TestPermitIsSpentOnce(t *testing.T) {
-	ctx := WithPermit(t.Context(), Intent{Nonce: "n", Op: OpCreate})
+	ctx := WithPermit(t.Context(), Intent{Nonce: "n", Op: OpCreate}, nil)
 	var granted atomic.Int32
 	var wg sync.WaitGroup
 	for range 50 {

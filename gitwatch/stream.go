@@ -41,11 +41,10 @@ func (s *streamRemote) list(ctx context.Context) (*advertisement, error) {
 	if err == nil {
 		_, _ = io.WriteString(st.in, "0000") // "nothing more, thank you"; the list is complete without it
 	}
-	closed := st.close()
+	_ = st.close() // the same: a server that ends untidily after a complete list has answered
 	if err != nil {
 		return nil, s.explain(ctx, st, err)
 	}
-	_ = closed // the same: a server that ends untidily after a complete list has answered
 	return adv, nil
 }
 

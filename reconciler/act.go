@@ -161,8 +161,11 @@ func (rd *round) carryOut(ctx context.Context) ([]fabric.Step, tally) {
 		e := <-results
 		running--
 		s := steps[e.n]
-		if errors.Is(e.out.Err, errSuperseded) || errors.Is(e.out.Err, errStopping) || rd.ledgerBroken() {
-			t.fatal, paused = e.out.Err, true
+		if e.out.Status != fabric.Done && t.fatal == nil {
+			if t.fatal = j.still(); t.fatal == nil && rd.ledgerBroken() {
+				t.fatal = e.out.Err
+			}
+			paused = paused || t.fatal != nil
 		}
 		whole := e.out.Status == fabric.Done
 		for n, r := range e.out.Results {

@@ -181,8 +181,12 @@ func (s *site) open() {
 	check(err)
 	documents, err := artifacts.OpenStore(filepath.Join(config.State, "documents"))
 	check(err)
-	repo, err := gitwatch.Open(gitwatch.Options{Dir: filepath.Join(config.State, "mirror"), URL: config.Projects["hello"].Git})
+	repo, err := gitwatch.Open(gitwatch.Options{Dir: filepath.Join(config.State, "mirror"), URL: "file://" + s.remote})
 	check(err)
+	repos := map[string]*gitwatch.Repository{}
+	for name := range config.Projects {
+		repos[name] = repo
+	}
 	places := map[string]fabric.Fabric{}
 	for name, f := range config.Fabrics {
 		if p := s.places[name]; p != nil {
@@ -196,7 +200,7 @@ func (s *site) open() {
 	s.Reconciler, err = New(s.t.Context(), Options{
 		Config: config, Installation: "inst0001", Ledger: s.log, Database: filepath.Join(config.State, "selvage.db"), Documents: documents,
 		Builder:      artifacts.NewBuilder(blobs, filepath.Join(config.State, "built"), []string{"/proc/self/exe", artifacts.EvalChildArg}),
-		Repositories: map[string]*gitwatch.Repository{"hello": repo}, Fabrics: places,
+		Repositories: repos, Fabrics: places,
 	})
 	check(err)
 }

@@ -27,17 +27,15 @@ type journal struct {
 // Begin makes the intent durable. It refuses when the daemon stops, or a newer release makes the
 // rest of this one pointless (law 9).
 func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, error) {
-	if j.stop.Err() != nil {
-		return nil, errStopping
-	}
-	if j.rd.superseded() {
-		return nil, errSuperseded
+	if err := j.still(); err != nil {
+		return nil, err
 	}
 	m := intentMade{Op: i.Op, Keys: i.Keys, ID: i.ID, Release: j.rd.target.Release, Version: j.rd.target.Version}
 	for n, k := range i.Keys {
 		c := j.changes[k]
 		m.Kind = c.Kind
 		m.Names = append(m.Names, c.Name)
+		m.Actions = append(m.Actions, c.Action)
 		m.Changes = append(m.Changes, j.digests[k])
 		if n < len(i.Sent) && !i.Sent[n].IsZero() {
 			digest, err := j.rd.documents.put(i.Sent[n])
@@ -57,7 +55,18 @@ func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, 
 	if _, err := j.rd.record(ctx, e); err != nil {
 		return nil, err
 	}
-	return fabric.WithPermit(ctx, i), nil
+	return fabric.WithPermit(ctx, i, j.still), nil
+}
+
+// still is the reason why nothing more may be sent, or nil.
+func (j *journal) still() error {
+	switch {
+	case j.stop.Err() != nil:
+		return errStopping
+	case j.rd.superseded():
+		return errSuperseded
+	}
+	return nil
 }
 
 // End writes the outcome down. While any of it is doubtful the intent stays open.

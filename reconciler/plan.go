@@ -87,6 +87,7 @@ type PlanInput struct {
 	Apart        time.Duration       // least time between two sightings of an absence
 	Prune        configs.Prune
 	Heal         bool
+	Partial      bool // the release may lack what is in git: nothing is deleted
 	// Force lifts what waits for a person: a refusal before, drift with heal off.
 	Force bool
 }
@@ -274,6 +275,10 @@ func (b *planner) remove(c fabric.Change, o Owning, p *Plan) fabric.Change {
 		return c
 	}
 	c.Live, c.Mark = obj.Doc, obj.Mark
+	if b.Partial {
+		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.ReleasePartial, string(c.Key), "")
+		return c
+	}
 	first, sighted := b.Absences[c.Key]
 	if !sighted {
 		p.Absent = append(p.Absent, c.Key)

@@ -61,7 +61,7 @@ type Reconciler struct {
 	tries    map[string]int   // failures in a row, for back-off
 	unread   map[string]error // why the last poll of a mirror failed, by its folder
 	rendered map[string]rendering
-	releases map[string]*artifacts.Release
+	releases map[string]made // by project and commit
 }
 
 // New reads what the ledger adds up to and returns a Reconciler that has not begun.
@@ -73,7 +73,7 @@ func New(ctx context.Context, o Options) (*Reconciler, error) {
 		Options: o, state: newState(&table{path: o.Database}), looks: map[string]*looks{},
 		documents: documents{store: o.Documents, cache: map[string]fabric.Doc{}},
 		unfolded:  map[uint64]ledger.Entry{}, last: map[string]Decision{}, newest: map[string]string{},
-		wrote: map[string]time.Time{}, tries: map[string]int{}, unread: map[string]error{}, rendered: map[string]rendering{}, releases: map[string]*artifacts.Release{},
+		wrote: map[string]time.Time{}, tries: map[string]int{}, unread: map[string]error{}, rendered: map[string]rendering{}, releases: map[string]made{},
 	}
 	r.grown = sync.NewCond(&r.mu)
 	r.queue = newQueue()

@@ -40,6 +40,7 @@ type round struct {
 	descends bool
 	passed   []string // commits of newer candidates, when a person asked for an older one
 	release  *artifacts.Release
+	partial  bool // the release may lack what is in git
 	live     *fabric.Live
 	desired  *fabric.Desired
 	facts    Facts
@@ -130,6 +131,11 @@ func (rd *round) choose(ctx context.Context) error {
 	f := follow(rd.d)
 	if rd.ask.By != "" || rd.ask.Dry {
 		follows := []gitwatch.Follow{f}
+		for _, named := range []gitwatch.Follow{{Branch: rd.ask.Revision}, {Tag: rd.ask.Revision}} {
+			if rd.ask.Revision != "" && named.Check() == nil {
+				follows = append(follows, named)
+			}
+		}
 		if _, err := repo.Poll(ctx, follows); err != nil {
 			return rd.fail(configs.GitUnreachable, err)
 		}
@@ -281,32 +287,33 @@ func short(commit string) string {
 	return commit
 }
 
+// made is a release with what was found while making it.
+type made struct {
+	release  *artifacts.Release
+	findings []configs.Finding
+	// partial: the tree holds entries whose names can't be trusted, so that what the release lacks
+	// may be in git all the same.
+	partial bool
+}
+
 // build turns the commit into a release.
 func (rd *round) build(ctx context.Context) error {
+	rd.out.Revision = rd.target
 	key := rd.d.Project.Name + "\x00" + rd.target.Commit
 	rd.mu.Lock()
-	rd.release = rd.releases[key]
+	m, known := rd.releases[key]
 	rd.mu.Unlock()
-	if rd.release == nil {
-		tree, err := rd.Repositories[rd.d.Project.Name].Tree(ctx, rd.target.Commit)
-		if err != nil {
-			return rd.fail(configs.GitUnreachable, err)
+	if !known {
+		var err error
+		if m, err = rd.make(ctx); err != nil {
+			return err
 		}
-		rd.out.Revision = rd.target
-		root, err := projectRoot(tree, rd.d.Project.Path)
-		if err != nil {
-			return rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
-		}
-		release, findings, err := rd.Builder.Build(ctx, tree, rd.d.Project.Name, root, rd.target.Commit)
-		rd.note(findings...)
-		if err != nil {
-			return rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
-		}
-		rd.release = release
 		rd.mu.Lock()
-		rd.releases[key] = release
+		rd.releases[key] = m
 		rd.mu.Unlock()
 	}
+	rd.note(m.findings...)
+	rd.release, rd.partial = m.release, m.partial
 	rd.target.Release = rd.release.Digest
 	rd.out.Revision = rd.target
 	if rd.ask.Dry || rd.known.Target.Commit == rd.target.Commit && rd.known.Target.Ref == rd.target.Ref {
@@ -321,6 +328,25 @@ func (rd *round) build(ctx context.Context) error {
 		return rd.fail(configs.LedgerFailed, err)
 	}
 	return rd.reach(ctx, Built, nil)
+}
+
+// make reads and builds the project at the commit.
+func (rd *round) make(ctx context.Context) (made, error) {
+	tree, err := rd.Repositories[rd.d.Project.Name].Tree(ctx, rd.target.Commit)
+	if err != nil {
+		return made{}, rd.fail(configs.GitUnreachable, err)
+	}
+	root, err := projectRoot(tree, rd.d.Project.Path)
+	if err != nil {
+		return made{}, rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
+	}
+	release, findings, err := rd.Builder.Build(ctx, tree, rd.d.Project.Name, root, rd.target.Commit)
+	if err != nil {
+		rd.note(findings...)
+		return made{}, rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
+	}
+	odd := tree.Odd()
+	return made{release, append(findings, odd...), len(odd) > 0}, nil
 }
 
 // projectRoot is the configured folder of the project, or the only one there is.
@@ -452,7 +478,7 @@ func (rd *round) compare() Plan {
 		Installation: rd.Installation, Deployment: rd.name, Desired: rd.desired, Live: rd.live,
 		Rules: rd.Fabrics[rd.d.Fabric.Name].Rules, Open: map[fabric.Key]bool{}, Sighting: rd.sighting,
 		// Polls are jittered: two that are three quarters of an interval apart are two.
-		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, Force: rd.ask.By != "",
+		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, Partial: rd.partial, Force: rd.ask.By != "",
 	}
 	rd.mu.Lock()
 	applied, formerly := maps.Clone(rd.state.applied[rd.name]), maps.Clone(rd.state.formerly[rd.name])

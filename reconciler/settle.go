@@ -237,8 +237,8 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 	for n, k := range i.Keys {
 		r := fabric.Result{Key: k, Nonce: i.Nonce, ID: i.ID}
 		owner := fabric.Owner{Deployment: rd.name, Key: k}
-		switch i.Op {
-		case fabric.OpCreate:
+		switch i.action(n) {
+		case fabric.Create:
 			var mine []fabric.Object
 			for _, o := range rd.live.ByNonce(i.Nonce) {
 				if o.Mark.Owns(rd.Installation, owner) {
@@ -262,9 +262,9 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 			switch {
 			case presence == fabric.Unknown:
 				return nil, false
-			case i.Op == fabric.OpDelete && presence == fabric.Absent:
+			case i.action(n) == fabric.Delete && presence == fabric.Absent:
 				r.Status = fabric.Done
-			case i.Op == fabric.OpUpdate && presence == fabric.Present && rd.matches(i, n, obj):
+			case i.action(n) == fabric.Update && presence == fabric.Present && rd.matches(i, n, obj):
 				r.Status = fabric.Done
 			case late:
 				return nil, false

@@ -75,15 +75,23 @@ type approval struct {
 }
 
 type intentMade struct {
-	Op      fabric.Op    `json:"op"`
-	Kind    fabric.Kind  `json:"kind"`
-	Keys    []fabric.Key `json:"keys,omitempty"`
-	Names   []string     `json:"names,omitempty"`
-	ID      string       `json:"id,omitempty"`
-	Sent    []string     `json:"sent,omitempty"`    // digests, one per key
-	Changes []string     `json:"changes,omitempty"` // digests, one per key
-	Release string       `json:"release"`
-	Version string       `json:"version"`
+	Op      fabric.Op       `json:"op"`
+	Kind    fabric.Kind     `json:"kind"`
+	Keys    []fabric.Key    `json:"keys,omitempty"`
+	Names   []string        `json:"names,omitempty"`
+	Actions []fabric.Action `json:"actions,omitempty"` // one per key
+	ID      string          `json:"id,omitempty"`
+	Sent    []string        `json:"sent,omitempty"`    // digests, one per key
+	Changes []string        `json:"changes,omitempty"` // digests, one per key
+	Release string          `json:"release"`
+	Version string          `json:"version"`
+}
+
+func (i intentMade) action(n int) fabric.Action {
+	if n < len(i.Actions) {
+		return i.Actions[n]
+	}
+	return fabric.Keep
 }
 
 type outcomeSeen struct {
@@ -335,14 +343,14 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 		r := results[k]
 		a := s.applied[dep][k]
 		switch {
-		case r.Status == fabric.Done.String() && i.Op == fabric.OpDelete:
+		case r.Status == fabric.Done.String() && i.action(n) == fabric.Delete:
 			delete(s.applied[dep], k)
 			s.table.drop("applied", dep, string(k))
 			delete(s.absences[dep], k)
 			s.table.drop("absence", dep, string(k))
 			continue
 		case r.Status == fabric.Done.String():
-			if i.Op == fabric.OpCreate {
+			if i.action(n) == fabric.Create {
 				a = Applied{Kind: i.Kind, Nonce: nonce}
 			}
 			if r.ID != "" {

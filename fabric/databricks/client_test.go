@@ -205,7 +205,7 @@ func TestNothingPrints(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer w.Close()
-		ctx := fabric.WithPermit(context.Background(), fabric.Intent{Nonce: "n", Op: fabric.OpCreate})
+		ctx := fabric.WithPermit(context.Background(), fabric.Intent{Nonce: "n", Op: fabric.OpCreate}, nil)
 		for _, c := range []call{{method: http.MethodGet, path: listPath}, {method: http.MethodPost, path: createPath, body: []byte(`{"x":"canary"}`)}} {
 			_, err := w.send(ctx, c)
 			if err == nil {

@@ -230,7 +230,7 @@ func TestNothingWithoutAnIntent(t *testing.T) {
 			t.Errorf("%s: %v", method, err)
 		}
 	}
-	ctx := fabric.WithPermit(t.Context(), fabric.Intent{Nonce: "n", Op: fabric.OpDelete})
+	ctx := fabric.WithPermit(t.Context(), fabric.Intent{Nonce: "n", Op: fabric.OpDelete}, nil)
 	if _, _, err := r.w.stat(ctx, "/Workspace/x"); err != nil {
 		t.Errorf("a read under a permit: %v", err)
 	}

@@ -2,6 +2,7 @@ package databricks
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -94,6 +95,20 @@ func (p *pace) wait(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// errHeld is the error of a changing request while the host wants to be left alone.
+var errHeld = errors.New("not sent: the workspace asked to be left alone for a while")
+
+// turn returns when a changing request may be sent, and an error while the host wants to be left alone.
+func (p *pace) turn(ctx context.Context) error {
+	if err := p.limiter.Wait(ctx); err != nil {
+		return err
+	}
+	if time.Now().Before(p.held()) {
+		return errHeld
+	}
+	return nil
 }
 
 // held is until when no request is sent.

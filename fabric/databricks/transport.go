@@ -60,10 +60,15 @@ func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, errNoAnswer
 	}
-	if err := t.pace.wait(ctx); err != nil {
-		return fail(err)
-	}
-	if changes(r.Method) {
+	if !changes(r.Method) {
+		if err := t.pace.wait(ctx); err != nil {
+			return fail(err)
+		}
+	} else {
+		// What changes something does not wait out a hold: by then it may not be wanted any more.
+		if err := t.pace.turn(ctx); err != nil {
+			return fail(err)
+		}
 		nonce, err := fabric.UsePermit(ctx)
 		if err != nil {
 			return fail(err)

@@ -142,7 +142,7 @@ func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, 
 	}
 	j.open[i.Nonce] = i
 	j.intents = append(j.intents, i)
-	return fabric.WithPermit(ctx, i), nil
+	return fabric.WithPermit(ctx, i, nil), nil
 }
 
 func (j *journal) End(_ context.Context, nonce string, rs ...fabric.Result) error {

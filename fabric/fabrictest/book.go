@@ -68,7 +68,7 @@ func (b *Book) Begin(ctx context.Context, i fabric.Intent) (context.Context, err
 	b.check(i)
 	b.open = append(b.open, i)
 	b.intents = append(b.intents, i)
-	return fabric.WithPermit(ctx, i), nil
+	return fabric.WithPermit(ctx, i, nil), nil
 }
 
 // check notes what is wrong with an intent, for Wrong.

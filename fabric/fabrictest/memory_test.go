@@ -145,6 +145,21 @@ func TestMemoryShowsTheOldStateUntilItSettles(t *testing.T) {
 	})
 }
 
+func TestMemoryWithoutWhatWasReadBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, book := memoryWorld(t, time.Minute)
+		r := p.Release(t, one("a"))
+		_, err := Deploy(t.Context(), p, r, p.Binding(), book)
+		check(t, err)
+		again := NewBook(p.Binding().Deployment) // it knows nothing, and finds the dag by its mark
+		changes, err := Plan(t.Context(), p, r, p.Binding(), again)
+		check(t, err)
+		if c := changes[0]; c.Action != fabric.Update || len(c.Fields) != 1 || c.Fields[0].Path != "schedule" {
+			t.Errorf("beside its own spelling of the schedule: %s %s", c.Action, fieldsText(c.Fields))
+		}
+	})
+}
+
 func TestMemoryThatCantImport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, book := memoryWorld(t, time.Minute)

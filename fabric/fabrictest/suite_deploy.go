@@ -170,7 +170,11 @@ func onlyWhatChanged(w *world) {
 		}
 	}
 	begun := len(w.book.Intents())
+	before, _, _ := w.lookup(w.observe(fabric.Scope{Owned: w.book.Owned()}), "jobs/b")
 	w.deploy(next)
+	if after, _, _ := w.lookup(w.observe(fabric.Scope{Owned: w.book.Owned()}), "jobs/b"); after.Mark != before.Mark || after.Mark.Nonce == "" {
+		w.Errorf("an update changed the mark from %+v to %+v", before.Mark, after.Mark)
+	}
 	for _, i := range w.book.Intents()[begun:] {
 		if len(i.Keys) != 1 || i.Keys[0] != "jobs/b" {
 			w.Errorf("intent %q is about %v", i.Text, i.Keys)
