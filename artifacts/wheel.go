@@ -212,10 +212,11 @@ func archive(files []wheelFile) ([]byte, error) {
 			return nil, err
 		}
 		header := &zip.FileHeader{
-			Name:               f.name,
-			Method:             zip.Deflate,
-			CreatorVersion:     3<<8 | 20, // Unix, zip 2.0
-			ReaderVersion:      20,
+			Name:           f.name,
+			Method:         zip.Deflate,
+			CreatorVersion: 3<<8 | 20, // Unix, zip 2.0
+			ReaderVersion:  20,
+			//lint:ignore SA1019 Modified would add an extra field that wheel does not write
 			ModifiedDate:       1<<5 | 1,       // 1980-01-01, the first day a zip file knows
 			ExternalAttrs:      0o100644 << 16, // a regular file, rw-r--r--
 			CRC32:              crc32.ChecksumIEEE(f.content),

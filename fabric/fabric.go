@@ -16,8 +16,9 @@
 // Three cases shaped it. Jobs that refer to each other by ids that do not exist yet: a Doc holds a
 // Ref until the step before has given the id. A folder of DAGs that is parsed minutes later: Do
 // returns at once with a Receipt, and Settled is asked again, by a loop that holds no worker. A git
-// bundle that takes all changes as one commit: Steps may put any number of changes into one Step, and an
-// Outcome has one Result for each.
+// bundle that takes all changes as one commit: Steps may put any number of changes into one Step, an
+// Outcome has one Result for each, and one intent stands for all of them. Between the commit and the
+// parsing an intent that was carried out shows in no object; Live.Pending says so.
 package fabric
 
 import (

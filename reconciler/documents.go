@@ -74,6 +74,9 @@ func (d *documents) get(digest string) fabric.Doc {
 func (d *documents) keep(used map[string]bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if len(d.cache) <= len(used)+len(used)/2 {
+		return
+	}
 	for digest := range d.cache {
 		if !used[digest] {
 			delete(d.cache, digest)

@@ -54,12 +54,24 @@ func (r *Reconciler) record(ctx context.Context, entries ...ledger.Entry) ([]led
 	return written, nil
 }
 
-// flush writes the derived database. Failing only means that the next start reads more of the ledger.
+// flush writes the derived database, and forgets what is kept in memory and no longer needed. Failing only means that the next start reads more of the ledger.
 func (r *Reconciler) flush() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.state.table.flush(); err != nil {
 		r.Log.Warn("write the derived database", zap.Error(err))
+	}
+	used := map[string]bool{}
+	for _, all := range []map[string]map[fabric.Key]Applied{r.state.applied, r.state.formerly} {
+		for _, owned := range all {
+			for _, a := range owned {
+				used[a.Sent], used[a.Read] = true, true
+			}
+		}
+	}
+	r.documents.keep(used)
+	if len(r.releases) > 4*len(r.Config.Deployments) {
+		clear(r.releases) // made again from what is in the store
 	}
 }
 

@@ -232,6 +232,9 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 	if i.Op == fabric.OpUpload {
 		return []fabric.Result{{Nonce: i.Nonce, Status: fabric.Later, Err: errNotSeen}}, true // the next upload looks for itself
 	}
+	if _, pending := rd.live.Pending[i.Nonce]; pending {
+		return nil, false // carried out, and not to be seen yet
+	}
 	late := rd.live.At.Sub(i.At) < intentGrace
 	var results []fabric.Result
 	for n, k := range i.Keys {
@@ -246,8 +249,11 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 				}
 			}
 			switch {
-			case len(mine) > 0: // the first is the original, should somebody have copied it meanwhile
-				r.ID, r.Status = slices.MinFunc(mine, func(a, b fabric.Object) int { return compareIDs(a.ID, b.ID) }).ID, fabric.Done
+			case len(mine) == 1:
+				r.ID, r.Status = mine[0].ID, fabric.Done
+			case len(mine) > 1: // somebody copied it before we knew its id: a person has to say which is which
+				rd.note(configs.Found(configs.MarkCopied, string(k), fmt.Sprintf("%s %s and %s", i.Kind, mine[0].ID, mine[1].ID)))
+				return nil, false
 			case late || !rd.live.Complete:
 				return nil, false
 			default:
@@ -285,12 +291,4 @@ func (rd *round) matches(i openIntent, n int, obj fabric.Object) bool {
 	}
 	fields, labels := fabric.Compare(fabric.Comparison{Rules: rd.Fabrics[rd.d.Fabric.Name].Rules(i.Kind), Desired: sent, Live: obj.Doc})
 	return len(fields)+labels == 0
-}
-
-// compareIDs orders ids that count up: the shorter is the older.
-func compareIDs(a, b string) int {
-	if len(a) != len(b) {
-		return len(a) - len(b)
-	}
-	return strings.Compare(a, b)
 }

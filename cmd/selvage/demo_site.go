@@ -27,10 +27,10 @@ type demoSite struct {
 	dir    string // everything below it goes when the demo ends
 	work   string // the clone
 	remote string // URL of the git remote
-	self   string // our own program
+	self   string // our own program, under its own name
 	places map[string]*demoPlace
 
-	closers []func()
+	closers []func() error
 	daemon  *exec.Cmd
 	log     *os.File      // what the daemon prints
 	ended   chan struct{} // closed when the daemon has ended; then how says how
@@ -51,15 +51,18 @@ func openDemoSite(ctx context.Context, mode configs.Mode) (*demoSite, error) {
 	if _, err := exec.LookPath("git"); err != nil {
 		return s, errors.New("the demo needs git on this machine, and there is none in PATH: install it (apt install git) and try again")
 	}
-	var err error
-	if s.self, err = os.Executable(); err != nil {
+	program, err := os.Executable()
+	if err != nil {
 		return s, fmt.Errorf("find our own program: %w", err)
 	}
 	if s.dir, err = os.MkdirTemp("", "selvage-demo-"); err != nil {
 		return s, fmt.Errorf("make a folder for the demo: %w", err)
 	}
-	s.closers = append(s.closers, func() { os.RemoveAll(s.dir) })
-	s.work = filepath.Join(s.dir, "hello")
+	s.closers = append(s.closers, func() error { return os.RemoveAll(s.dir) })
+	s.work, s.self = filepath.Join(s.dir, "hello"), filepath.Join(s.dir, "selvage")
+	if err := os.Symlink(program, s.self); err != nil { // for people who want to try commands too
+		return s, fmt.Errorf("link our own program: %w", err)
+	}
 	for _, name := range []string{"development", "production"} {
 		if err := s.openPlace(name); err != nil {
 			return s, err
@@ -79,7 +82,7 @@ func (s *demoSite) openPlace(name string) error {
 	if err != nil {
 		return err
 	}
-	s.closers = append(s.closers, stop)
+	s.closers = append(s.closers, func() error { stop(); return nil })
 	s.places[name] = &demoPlace{w, url, person}
 	return s.write(filepath.Join("credentials", name+"_token"), token+"\n", 0o600)
 }
@@ -103,7 +106,7 @@ func (s *demoSite) openRemote(ctx context.Context) error {
 		defer close(served)
 		server.Serve(l)
 	}()
-	s.closers = append(s.closers, func() { server.Close(); <-served })
+	s.closers = append(s.closers, func() error { defer func() { <-served }(); return server.Close() })
 	s.remote = "http://" + l.Addr().String() + "/hello.git"
 	if err := s.remoteAnswers(ctx); err != nil {
 		return err
@@ -141,44 +144,42 @@ func (s *demoSite) remoteAnswers(ctx context.Context) error {
 }
 
 const demoConfig = `# What the daemon of the demo was started with.
-state: %[1]s
+state: state
 
 fabrics:
   development:
-    databricks: {host: "%[2]s", token: "${credential:development_token}", requests_per_second: 100}
+    databricks: {host: "%[1]s", token: "${credential:development_token}", requests_per_second: 100}
     prophecy_ids: [1174]
   production:
-    databricks: {host: "%[3]s", token: "${credential:production_token}", requests_per_second: 100}
+    databricks: {host: "%[2]s", token: "${credential:production_token}", requests_per_second: 100}
 
 projects:
   hello:
-    git: %[4]s
+    git: %[3]s
     prophecy_id: 3224
     poll: 1s
 
 deployments:
   - project: hello
     fabric: development
-    mode: %[5]s
+    mode: %[4]s
     follow: {branch: main}
     overlay: {config_instance: dev, schedule: paused, tags: {env: dev}}
   - project: hello
     fabric: production
-    mode: %[5]s
+    mode: %[4]s
     follow: {tag: "HelloSelvage/*"}
     jobs: ["jobs/*"]
     overlay: {config_instance: prod, schedule: enabled, tags: {env: prod}}
 `
 
-func (s *demoSite) state() string       { return filepath.Join(s.dir, "state") }
-func (s *demoSite) ledger() string      { return filepath.Join(s.state(), "ledger") }
-func (s *demoSite) credentials() string { return filepath.Join(s.dir, "credentials") }
+func (s *demoSite) ledger() string { return filepath.Join(s.dir, "state", ledgerDir) }
 
 func (s *demoSite) writeConfig(mode configs.Mode) error {
 	if err := os.MkdirAll(s.ledger(), 0o750); err != nil {
 		return fmt.Errorf("make the state folder: %w", err)
 	}
-	return s.write("selvage.yaml", fmt.Sprintf(demoConfig, s.state(), s.places["development"].url, s.places["production"].url, s.remote, mode), 0o600)
+	return s.write("selvage.yaml", fmt.Sprintf(demoConfig, s.places["development"].url, s.places["production"].url, s.remote, mode), 0o600)
 }
 
 func (s *demoSite) write(name, content string, mode os.FileMode) error {
@@ -202,7 +203,7 @@ func (s *demoSite) git(ctx context.Context, dir string, args ...string) (string,
 	cmd.Env = append(cmd.Env, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C",
 		"GIT_AUTHOR_NAME=Mira", "GIT_AUTHOR_EMAIL=mira@shop.example", "GIT_COMMITTER_NAME=Mira", "GIT_COMMITTER_EMAIL=mira@shop.example",
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.proxy", "GIT_CONFIG_VALUE_0=") // a proxy does not see our loopback
-	cmd.SysProcAttr = apart()
+	cmd.SysProcAttr = ownGroup()
 	out, err := cmd.CombinedOutput()
 	text := strings.TrimRight(string(out), "\n")
 	if err != nil {
@@ -211,28 +212,32 @@ func (s *demoSite) git(ctx context.Context, dir string, args ...string) (string,
 	return text, nil
 }
 
-// apart keeps a Ctrl-C on the terminal from a child, which we end ourselves, and ends it with us should we
+// ownGroup keeps a Ctrl-C on the terminal from a child, which we end ourselves, and ends it with us should we
 // be killed.
-func apart() *syscall.SysProcAttr {
+func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
 
-// command is one of our own commands, as a person would run it in the demo's folder.
+// command is one of our own commands, as a person would run it in the demo's folder, where selvage.yaml is.
 func (s *demoSite) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.self, args...)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "CREDENTIALS_DIRECTORY="+s.credentials())
-	cmd.SysProcAttr = apart()
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "SELVAGE_CONFIG=") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.SysProcAttr = ownGroup()
 	return cmd
 }
 
-// startDaemon runs the daemon as a process of its own.
-func (s *demoSite) startDaemon() error {
+// startDaemon runs the daemon as a process of its own: selvage with these arguments.
+func (s *demoSite) startDaemon(args ...string) error {
 	var err error
 	if s.log, err = os.Create(filepath.Join(s.dir, "daemon.log")); err != nil {
 		return fmt.Errorf("make the daemon's log: %w", err)
 	}
-	s.daemon = s.command(context.Background(), "run")
+	s.daemon = s.command(context.Background(), args...)
 	s.daemon.Stdout, s.daemon.Stderr = s.log, s.log
 	if err := s.daemon.Start(); err != nil {
 		s.daemon = nil
@@ -283,7 +288,7 @@ func (s *demoSite) close() error {
 		s.log.Close()
 	}
 	for i := len(s.closers) - 1; i >= 0; i-- {
-		s.closers[i]()
+		err = errors.Join(err, s.closers[i]())
 	}
 	s.closers = nil
 	return err

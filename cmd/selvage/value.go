@@ -30,7 +30,7 @@ func values(was, is json.RawMessage) (string, string) {
 		return a, b
 	}
 	if was != nil && is != nil {
-		a, b = apart([]rune(a), []rune(b))
+		a, b = telling([]rune(a), []rune(b))
 	}
 	return cut(a, widestValue), cut(b, widestValue)
 }
@@ -38,8 +38,8 @@ func values(was, is json.RawMessage) (string, string) {
 // margin is how many characters are shown on either side of what differs.
 const margin = 12
 
-// apart takes most of what two texts have in common at their beginnings and ends out of both.
-func apart(a, b []rune) (string, string) {
+// telling takes most of what two texts have in common at their beginnings and ends out of both.
+func telling(a, b []rune) (string, string) {
 	head, tail := 0, 0
 	for head < len(a) && head < len(b) && a[head] == b[head] {
 		head++

@@ -98,5 +98,5 @@ func (w *Workspace) skew(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, nil // it does not say
 	}
-	return at.Sub(time.Now()).Round(time.Second), nil
+	return time.Until(at).Round(time.Second), nil
 }

@@ -82,6 +82,16 @@ func TestNothingAmbient(t *testing.T) {
 			t.Errorf("on the wire:\n%s", got)
 		}
 	}
+	half := pat(a.URL, "")
+	half.Attributes = map[string]configs.Secret{"auth_type": configs.NewSecret("oauth-m2m"), "client_id": configs.NewSecret("id-of-a")}
+	w, err := New(Options{Name: "x", Config: half})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if _, err := w.send(t.Context(), call{method: http.MethodGet, path: listPath}); err == nil || strings.Contains(strings.ToLower(a.all()), "ambient") {
+		t.Errorf("what selvage.yaml leaves out comes from the environment: %v\n%s", err, a.all())
+	}
 	if got := stray.all(); got != "" {
 		t.Errorf("the workspace of the environment was called:\n%s", got)
 	}

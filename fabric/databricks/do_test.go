@@ -350,6 +350,40 @@ func TestResetOverTCP(t *testing.T) {
 	}
 }
 
+// TestOneAttempt: the vendor's SDK, left to itself, sends each of these again.
+func TestOneAttempt(t *testing.T) {
+	r := overTCP(t, emulator.Options{}, Options{})
+	for _, f := range []emulator.Fault{{Reset: true}, {Close: true}, {Status: 429}, {Status: 503}, {Status: 500, Body: `{"error_code":"REQUEST_LIMIT_EXCEEDED"}`}} {
+		f.Pattern, f.Times = "GET "+listPath, -1
+		r.e.ClearFaults()
+		r.e.Fault(f)
+		r.e.ResetJournal()
+		if _, err := r.w.send(t.Context(), call{method: http.MethodGet, path: listPath}); err == nil || r.e.Count("*") != 1 {
+			t.Errorf("%+v: %d requests, %v", f, r.e.Count("*"), err)
+		}
+	}
+}
+
+// TestResetWithoutMark: what is live looks as it should, but nobody can tell that our reset, which
+// also puts the mark on it, made it so.
+func TestResetWithoutMark(t *testing.T) {
+	inBubble(t, emulator.Options{}, Options{}, func(t *testing.T, r *rig) {
+		id, err := r.e.CreateJob([]byte(settings("daily", 2)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := creation(t, "jobs/daily", "daily")
+		c.Action, c.ID = fabric.Update, strconv.FormatInt(id, 10)
+		r.e.Fault(emulator.Fault{Pattern: "POST " + resetPath, Close: true})
+		if o := r.w.Do(t.Context(), step(c), r.journal); o.Status != fabric.Doubtful {
+			t.Errorf("%+v", o)
+		}
+		if o := r.w.Do(t.Context(), step(c), r.journal); o.Status != fabric.Done || r.object(t, c.ID).Mark.Nonce != o.Results[0].Nonce {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
 // TestRefusedConnection: nothing was sent, so there is nothing to doubt.
 func TestRefusedConnection(t *testing.T) {
 	r := overTCP(t, emulator.Options{}, Options{})

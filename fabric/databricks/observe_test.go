@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -179,8 +180,12 @@ func TestObserveTriesAgain(t *testing.T) {
 			r.e.ClearFaults()
 			r.e.Fault(f)
 			r.e.ResetJournal()
+			begin := time.Now()
 			if n := len(r.look(t).Objects()); n != 1 || r.e.Count("GET "+listPath) != 2 {
 				t.Errorf("%+v: %d jobs in %d requests", f, n, r.e.Count("GET "+listPath))
+			}
+			if took := time.Since(begin); f.Status == 429 && took < 7*time.Second {
+				t.Errorf("came again after %s", took)
 			}
 		}
 	})

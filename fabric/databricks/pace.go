@@ -118,7 +118,7 @@ func (p *pace) held() time.Time {
 	return p.until
 }
 
-// heed takes the answer to a request into account, and returns until when it asks to be left alone.
+// heed takes the answer to a request into account.
 func (p *pace) heed(resp *http.Response, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

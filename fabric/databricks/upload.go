@@ -56,7 +56,11 @@ func (w *Workspace) put(ctx context.Context, b fabric.Blob, j fabric.Journal) fa
 	size, there, err := w.stat(ctx, b.Path)
 	switch {
 	case err != nil:
-		return fabric.Result{Status: fabric.Later, Err: err}
+		status := meaning(err)
+		if status == fabric.Doubtful { // nothing was written, so there is no doubt
+			status = fabric.Later
+		}
+		return fabric.Result{Status: status, Err: err}
 	case there && (size == b.Size || size < 0):
 		w.remember(b)
 		return fabric.Result{Status: fabric.Done}

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"selvage/configs"
+	"selvage/fabric"
+	"selvage/reconciler"
+)
+
+// The deployments of the story, and what the sample project consists of.
+const (
+	development = "hello@development"
+	production  = "hello@production"
+)
+
+var (
+	helloPipelines = []string{"ingest_orders", "clean_orders", "revenue_by_day", "customer_report"}
+	helloJobs      = []string{"jobs/daily_revenue", "jobs/customer_report", "jobs/month_end"}
+)
+
+// story is the demo as it unfolds: what people do, by git and by commands, and what the ledger says to it.
+type story struct {
+	*teller
+	site *demoSite
+	// by hand counts the requests that went to workspaces past selvage.
+	byHand map[*demoPlace]int
+	plan   string // digest of the plan that waits for a person
+}
+
+// chapters are told in this order. Each ends when the ledger says what the chapter is about, or fails.
+func (st *story) chapters() []func(context.Context) error {
+	return []func(context.Context) error{
+		st.mainReachesDevelopment, st.tagShowsItsPlan, st.personApproves, st.onlyTheDifference, st.driftIsPutRight, st.movedTagIsRefused,
+	}
+}
+
+// everything is what a first apply writes.
+func everything(deployment string) []write {
+	var ws []write
+	for _, p := range helloPipelines {
+		ws = append(ws, write{deployment, fabric.OpUpload, p})
+	}
+	for _, j := range helloJobs {
+		ws = append(ws, write{deployment, fabric.OpCreate, j})
+	}
+	return ws
+}
+
+func (st *story) mainReachesDevelopment(ctx context.Context) error {
+	st.chapter("1. main reaches development",
+		"A developer pushes main. Selvage notices, builds the wheels and plans; the first apply to any place needs a person.",
+		everything(development)...)
+	if err := st.commit(ctx, "daily revenue of a small shop"); err != nil {
+		return err
+	}
+	if err := st.push(ctx, "push", "origin", "main"); err != nil {
+		return err
+	}
+	plan, err := st.until(ctx, "the first plan of "+development, firstPlan(development))
+	if err != nil {
+		return err
+	}
+	return st.approve(ctx, development, plan.Plan)
+}
+
+func (st *story) tagShowsItsPlan(ctx context.Context) error {
+	st.chapter("2. A release tag shows its plan for production",
+		"The tag HelloSelvage/1.0.0 is pushed. Production plans the same commit, and writes nothing yet.")
+	if err := st.tag(ctx, "HelloSelvage/1.0.0"); err != nil {
+		return err
+	}
+	plan, err := st.until(ctx, "the first plan of "+production, firstPlan(production))
+	if err != nil {
+		return err
+	}
+	st.plan = plan.Plan
+	return st.quiet(ctx, pollInterval/2)
+}
+
+func (st *story) personApproves(ctx context.Context) error {
+	st.chapter("3. A person approves the first apply",
+		"Who has read the plan names it by its digest. The wheels are the bytes that development got.",
+		everything(production)...)
+	return st.approve(ctx, production, st.plan)
+}
+
+func (st *story) onlyTheDifference(ctx context.Context) error {
+	var writes []write
+	for _, d := range []string{development, production} {
+		writes = append(writes, write{d, fabric.OpUpload, "clean_orders"}, write{d, fabric.OpUpdate, "jobs/daily_revenue"},
+			write{d, fabric.OpDelete, "jobs/customer_report"})
+	}
+	st.chapter("4. 1.1.0 changes one pipeline and drops a job: only those change",
+		"Nobody needs to approve again. A job that git dropped is deleted once two looks, a poll apart, agree that it is gone.",
+		writes...)
+	if err := st.changePipeline(); err != nil {
+		return err
+	}
+	if err := st.dropJob("customer_report"); err != nil {
+		return err
+	}
+	if err := st.commit(ctx, "keep orders of one cent, drop the customer report"); err != nil {
+		return err
+	}
+	if err := st.push(ctx, "tag", "-a", "-m", "release 1.1.0", "HelloSelvage/1.1.0"); err != nil {
+		return err
+	}
+	if err := st.push(ctx, "push", "origin", "main", "HelloSelvage/1.1.0"); err != nil {
+		return err
+	}
+	deferred := map[string]bool{}
+	_, err := st.until(ctx, "the plans of 1.1.0", func(ev reconciler.Event) bool {
+		if ev.Kind == "plan" && ev.Counts.Deferred == 1 && ev.Counts.Update == 1 {
+			deferred[ev.Deployment] = true
+		}
+		return len(deferred) == 2
+	})
+	if err != nil {
+		return err
+	}
+	return st.settled(ctx, development, production)
+}
+
+func (st *story) driftIsPutRight(ctx context.Context) error {
+	st.chapter("5. Someone edits a live job by hand",
+		"Past git, straight in the production workspace. Selvage shows each field that drifted and puts it right.",
+		write{production, fabric.OpUpdate, "jobs/daily_revenue"})
+	if err := st.editByHand(ctx, st.site.places["production"]); err != nil {
+		return err
+	}
+	_, err := st.until(ctx, "a plan for the drift", func(ev reconciler.Event) bool {
+		if ev.Kind != "plan" || ev.Deployment != production || len(ev.Changes) != 1 || ev.Changes[0].Cause != fabric.Drift {
+			return false
+		}
+		var paths []string
+		for _, f := range ev.Changes[0].Fields {
+			paths = append(paths, f.Path)
+		}
+		return strings.Join(paths, " ") == "max_concurrent_runs schedule.quartz_cron_expression"
+	})
+	if err != nil {
+		return err
+	}
+	return st.settled(ctx, production)
+}
+
+func (st *story) movedTagIsRefused(ctx context.Context) error {
+	st.chapter("6. The tag is moved",
+		"Somebody forces HelloSelvage/1.1.0 to another commit. That is an alarm, and nothing of it is deployed.")
+	if _, err := st.git(ctx, "checkout", "-q", "--detach"); err != nil {
+		return err
+	}
+	if err := st.edit("pipelines/revenue_by_day/code/revenue_by_day/pipeline.py", "import", "# nobody reviewed this\nimport"); err != nil {
+		return err
+	}
+	if err := st.commit(ctx, "not reviewed"); err != nil {
+		return err
+	}
+	if err := st.push(ctx, "tag", "-f", "-a", "-m", "release 1.1.0", "HelloSelvage/1.1.0"); err != nil {
+		return err
+	}
+	if err := st.push(ctx, "push", "--force", "origin", "HelloSelvage/1.1.0"); err != nil {
+		return err
+	}
+	_, err := st.until(ctx, "the alarm", func(ev reconciler.Event) bool {
+		return ev.Code == string(configs.TagMoved) && ev.Deployment == production
+	})
+	if err != nil {
+		return err
+	}
+	return st.quiet(ctx, 2*pollInterval)
+}
+
+// pollInterval is poll: of the demo's selvage.yaml.
+const pollInterval = time.Second
+
+// firstPlan is the plan of a deployment that creates everything and waits for a person.
+func firstPlan(deployment string) func(reconciler.Event) bool {
+	return func(ev reconciler.Event) bool {
+		return ev.Kind == "plan" && ev.Deployment == deployment && ev.Counts.Create == len(helloJobs) && len(ev.Verdicts) > 0
+	}
+}
+
+// approve runs the command by which a person approves a plan, and tells what the daemon does meanwhile.
+func (st *story) approve(ctx context.Context, deployment, plan string) error {
+	r := st.start(ctx, "apply", deployment, "--plan", plan[:6])
+	st.aside = r
+	defer func() { st.aside = nil }()
+	err := st.settled(ctx, deployment)
+	if err != nil {
+		return err
+	}
+	return r.wait(ctx)
+}
+
+// running is a command of ours that runs while the story goes on.
+type running struct {
+	line string
+	done chan struct{} // closed at its end; then the rest is set
+	out  []byte
+	err  error
+}
+
+// start prints a command and runs it.
+func (st *story) start(ctx context.Context, args ...string) *running {
+	r := &running{line: "selvage " + strings.Join(args, " "), done: make(chan struct{})}
+	st.command(r.line)
+	cmd := st.site.command(ctx, args...)
+	go func() {
+		defer close(r.done)
+		r.out, r.err = cmd.CombinedOutput()
+	}()
+	return r
+}
+
+func (r *running) failure() error {
+	return fmt.Errorf("%s: %w\n%s", r.line, r.err, bytes.TrimSpace(r.out))
+}
+
+func (r *running) wait(ctx context.Context) error {
+	<-r.done // ends with ctx
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if r.err != nil {
+		return r.failure()
+	}
+	return nil
+}
+
+// run runs a command of ours to its end and prints what it prints.
+func (st *story) run(ctx context.Context, args ...string) error {
+	r := st.start(ctx, args...)
+	if err := r.wait(ctx); err != nil {
+		return err
+	}
+	st.output(string(r.out))
+	return nil
+}
+
+// git runs git in the developer's clone.
+func (st *story) git(ctx context.Context, args ...string) (string, error) {
+	return st.site.git(ctx, st.site.work, args...)
+}
+
+// push is git with the command shown.
+func (st *story) push(ctx context.Context, args ...string) error {
+	st.command("git " + strings.Join(args, " "))
+	_, err := st.git(ctx, append(args[:1:1], append([]string{"-q"}, args[1:]...)...)...)
+	return err
+}

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"selvage/configs"
+	"selvage/fabric"
+	"selvage/reconciler"
+)
+
+const (
+	widestName = 40 // of a resource's key, in characters
+	widestPath = 56 // of a field
+	mostFields = 40 // shown of one resource
+)
+
+// plan is what a person sees of a plan: what it is for, what changes, what holds it back, and what happens
+// next. revision is what the person asked for, if anything.
+func (s screen) plan(d reconciler.Decision, now reconciler.Status, revision string) string {
+	var b strings.Builder
+	s.planHead(&b, d, now)
+	s.changes(&b, d)
+	s.stripped(&b, d.Plan)
+	s.gates(&b, d, "\n  gates\n")
+	if odd := worthShowing(d.Findings); len(odd) > 0 {
+		b.WriteString("\n  noticed\n")
+		s.findings(&b, odd, d.Deployment, "    ")
+	}
+	b.WriteString("\n" + s.planFoot(d, revision) + "\n")
+	return b.String()
+}
+
+func (s screen) planHead(b *strings.Builder, d reconciler.Decision, now reconciler.Status) {
+	t := table{gap: 2}
+	r := d.Revision
+	said := ""
+	switch {
+	case r.By != "":
+		said = fmt.Sprintf("released %s by %s (claimed)", s.clock(r.When), visible(r.By))
+	case !r.When.IsZero():
+		said = "of " + s.clock(r.When)
+	}
+	t.add(cell{d.Deployment, bold}, cell{text: visible(r.Name)}, cell{text: short(r.Commit, 7)}, cell{text: said})
+	live := plain("live", "nothing yet", "", "")
+	if !now.Live.IsZero() {
+		live = plain("live", visible(now.Live.Name), short(now.Live.Commit, 7), "")
+		if now.State != "" {
+			live[3].text = fmt.Sprintf("%s since %s", now.State, s.clock(now.Since))
+		}
+	}
+	t.add(live...)
+	t.write(b, s, "", widestName)
+	b.WriteString("\n")
+}
+
+// changes lists what changes, then how much does not.
+func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
+	var shown []fabric.Change
+	name := 0
+	for _, c := range d.Plan.Changes {
+		if c.Action == fabric.Keep && c.Hindrance == fabric.Free {
+			continue
+		}
+		shown = append(shown, c)
+		if n := len([]rune(visible(string(c.Key)))); n <= widestName {
+			name = max(name, n)
+		}
+	}
+	fields := table{gap: 2} // of all changes, so that their columns line up
+	var from []int
+	for _, c := range shown {
+		from = append(from, len(fields.rows))
+		for i, f := range c.Fields {
+			if i == mostFields {
+				fields.add(cell{fmt.Sprintf("and %d more fields", len(c.Fields)-mostFields), faint})
+				break
+			}
+			was, is := values(f.Old, f.New)
+			fields.add(cell{text: cut(visible(f.Path), widestPath)}, cell{text: was + " -> " + is}, cell{fieldCause(f.Cause), faint})
+		}
+	}
+	from = append(from, len(fields.rows))
+	var all strings.Builder
+	fields.write(&all, s, "      ", widestPath)
+	rendered := strings.SplitAfter(all.String(), "\n")
+	for i, c := range shown {
+		sign, colour := s.sign(c)
+		what := changeWords(c)
+		line := "  " + s.paint(colour, sign) + " " + fmt.Sprintf("%-*s", name, visible(string(c.Key))) + "  " + what
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		for _, l := range rendered[from[i]:from[i+1]] {
+			b.WriteString(l)
+		}
+		if c.Hindrance == fabric.Free {
+			continue
+		}
+		if n := next(c.Reason, d.Deployment); n != "" {
+			b.WriteString("      next: " + visible(n) + "\n")
+		}
+	}
+	if n := d.Plan.Counts; n.Keep > 0 {
+		b.WriteString("  = " + plural(n.Keep, "resource") + " unchanged")
+		if n.Labels > 0 {
+			fmt.Fprintf(b, "; in %d of them only the name of the release differs, which rides along with the next change", n.Labels)
+		}
+		b.WriteString("\n")
+	}
+	if len(d.Plan.Changes) == 0 {
+		b.WriteString("  = nothing in the release is for this deployment\n")
+	}
+}
+
+// sign is the mark of a change at the beginning of its line.
+func (s screen) sign(c fabric.Change) (sign, colour string) {
+	switch {
+	case c.Hindrance == fabric.Blocked:
+		return "!", red
+	case c.Action == fabric.Create:
+		return "+", green
+	case c.Action == fabric.Update:
+		return "~", yellow
+	case c.Action == fabric.Delete && c.Hindrance == fabric.Deferred:
+		return "-", faint
+	case c.Action == fabric.Delete:
+		return "-", red
+	}
+	return "=", ""
+}
+
+// changeWords says what a change is about, and what keeps it back.
+func changeWords(c fabric.Change) string {
+	what := string(c.Kind)
+	switch {
+	case c.Action == fabric.Create && c.ID == "":
+		what += " is new"
+		if c.Cause == fabric.Drift {
+			what = string(c.Kind) + " was deleted by somebody, made again"
+		}
+	case c.ID != "":
+		what += " " + visible(c.ID)
+	}
+	if what == "" {
+		what = "job"
+	}
+	switch {
+	case c.Hindrance == fabric.Blocked:
+		return fmt.Sprintf("%s  blocked: %s", what, visible(c.Reason.Text))
+	case c.Hindrance == fabric.Deferred:
+		return fmt.Sprintf("%s  deferred: %s", what, visible(c.Reason.Text))
+	case c.Action == fabric.Delete:
+		return what + "  is deleted: " + visible(c.Reason.Text)
+	case c.Action == fabric.Release:
+		return what + "  is released: " + visible(c.Reason.Text)
+	}
+	return what
+}
+
+func fieldCause(c fabric.Cause) string {
+	if c == fabric.Drift {
+		return "drift: edited in the workspace"
+	}
+	return string(c)
+}
+
+// stripped tells what was taken out of the definitions that are written.
+func (s screen) stripped(b *strings.Builder, p reconciler.Plan) {
+	by := map[string][]string{}
+	var order []string
+	for _, c := range p.Changes {
+		for _, f := range c.Stripped {
+			what := f.Text
+			if _, ok := by[what]; !ok {
+				order = append(order, what)
+			}
+			if n := visible(string(c.Key)); !slices.Contains(by[what], n) {
+				by[what] = append(by[what], n)
+			}
+		}
+	}
+	if len(order) == 0 {
+		return
+	}
+	b.WriteString("\n  stripped\n")
+	for _, what := range order {
+		keys := by[what]
+		if len(keys) > 3 {
+			keys = append(keys[:3:3], fmt.Sprintf("and %d more", len(by[what])-3))
+		}
+		fmt.Fprintf(b, "    %s (%s)\n", visible(what), strings.Join(keys, ", "))
+	}
+}
+
+// gates lists the verdicts, if there are any, under a heading.
+func (s screen) gates(b *strings.Builder, d reconciler.Decision, heading string) {
+	if len(d.Verdicts) == 0 {
+		return
+	}
+	b.WriteString(heading)
+	t := table{gap: 2}
+	for _, v := range d.Verdicts {
+		colour := map[reconciler.VerdictState]string{reconciler.Pass: green, reconciler.Hold: yellow, reconciler.Stop: red}[v.State]
+		t.add(cell{string(v.State), colour}, cell{text: v.Gate}, cell{text: visible(v.Reason.Text)})
+	}
+	t.write(b, s, "    ", widestName)
+}
+
+// planFoot is the last line: what the plan comes to, and what happens next.
+func (s screen) planFoot(d reconciler.Decision, revision string) string {
+	p := d.Plan
+	if p.Digest == "" {
+		switch {
+		case p.Counts.Release > 0:
+			return fmt.Sprintf("%s. Nothing is written to the fabric.", p.Counts)
+		case p.Counts.Blocked > 0:
+			return fmt.Sprintf("%s. Nothing is written until its cause is mended.", p.Counts)
+		case p.Counts.Deferred > 0:
+			return fmt.Sprintf("Nothing to change now: %s.", p.Counts)
+		}
+		return "Nothing to change: the fabric runs what the release says."
+	}
+	head := fmt.Sprintf("plan %s: %s.", short(p.Digest, 6), p.Counts)
+	apply := "selvage apply " + d.Deployment
+	if revision != "" {
+		apply += " --revision " + shellWord(revision)
+	}
+	apply += " --plan " + short(p.Digest, 6)
+	if len(p.Free()) == 0 {
+		return head + " Nothing is written until the cause is mended."
+	}
+	held, person := 0, true
+	for _, v := range d.Verdicts {
+		if v.State == reconciler.Pass {
+			continue
+		}
+		held++
+		switch v.Reason.Code {
+		case configs.FirstApply, configs.TagMoved, configs.NotDescendant:
+		default:
+			person = false
+		}
+	}
+	switch {
+	case held == 0 && revision == "":
+		return head + " Every gate passes: the daemon applies it at its next look, or now: " + apply
+	case held == 0:
+		return head + " Every gate passes: " + apply
+	case person:
+		return head + " Nothing is written until a person approves it: " + apply
+	}
+	for _, v := range d.Verdicts {
+		if v.State != reconciler.Pass && v.Reason.Next != "" {
+			return head + " Nothing is written until every gate passes: " + visible(next(v.Reason, d.Deployment))
+		}
+	}
+	return head + " Nothing is written until every gate passes."
+}
+
+// hindered are the changes that something holds back in the wanted way.
+func hindered(p reconciler.Plan, want fabric.Hindrance) []fabric.Change {
+	var list []fabric.Change
+	for _, c := range p.Changes {
+		if c.Hindrance == want {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+
