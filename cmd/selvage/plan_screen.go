@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -164,32 +165,31 @@ func fieldCause(c fabric.Cause) string {
 	return string(c)
 }
 
-// stripped tells what was taken out of the definitions that are written.
+// stripped tells what was taken out of the definitions that are written: each setting once, with the
+// resources that had it.
 func (s screen) stripped(b *strings.Builder, p reconciler.Plan) {
 	by := map[string][]string{}
-	var order []string
 	for _, c := range p.Changes {
 		for _, f := range c.Stripped {
-			what := f.Text
-			if _, ok := by[what]; !ok {
-				order = append(order, what)
-			}
-			if n := visible(string(c.Key)); !slices.Contains(by[what], n) {
-				by[what] = append(by[what], n)
+			setting, _, _ := strings.Cut(strings.TrimPrefix(f.Text, f.Code.Sentence()+": "), " (")
+			if key := visible(string(c.Key)); !slices.Contains(by[setting], key) {
+				by[setting] = append(by[setting], key)
 			}
 		}
 	}
-	if len(order) == 0 {
+	if len(by) == 0 {
 		return
 	}
-	b.WriteString("\n  stripped\n")
-	for _, what := range order {
-		keys := by[what]
+	b.WriteString("\n  stripped: " + configs.Stripped.Sentence() + "\n")
+	t := table{gap: 2}
+	for _, setting := range slices.Sorted(maps.Keys(by)) {
+		keys := by[setting]
 		if len(keys) > 3 {
-			keys = append(keys[:3:3], fmt.Sprintf("and %d more", len(by[what])-3))
+			keys = append(keys[:3:3], fmt.Sprintf("and %d more", len(keys)-3))
 		}
-		fmt.Fprintf(b, "    %s (%s)\n", visible(what), strings.Join(keys, ", "))
+		t.add(cell{text: cut(visible(setting), widestPath)}, cell{"of " + strings.Join(keys, ", "), faint})
 	}
+	t.write(b, s, "    ", widestPath)
 }
 
 // gates lists the verdicts, if there are any, under a heading.
