@@ -42,6 +42,7 @@ type demoPlace struct {
 	*emulator.Workspace
 	url    string
 	person string // token of a person who edits jobs by hand
+	byHand int    // requests that such a person made and that changed something
 }
 
 // openDemoSite starts the servers and writes the files. close ends and removes what was begun, also
@@ -83,7 +84,7 @@ func (s *demoSite) openPlace(name string) error {
 		return err
 	}
 	s.closers = append(s.closers, func() error { stop(); return nil })
-	s.places[name] = &demoPlace{w, url, person}
+	s.places[name] = &demoPlace{Workspace: w, url: url, person: person}
 	return s.write(filepath.Join("credentials", name+"_token"), token+"\n", 0o600)
 }
 
@@ -203,7 +204,7 @@ func (s *demoSite) git(ctx context.Context, dir string, args ...string) (string,
 	cmd.Env = append(cmd.Env, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "LC_ALL=C",
 		"GIT_AUTHOR_NAME=Mira", "GIT_AUTHOR_EMAIL=mira@shop.example", "GIT_COMMITTER_NAME=Mira", "GIT_COMMITTER_EMAIL=mira@shop.example",
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.proxy", "GIT_CONFIG_VALUE_0=") // a proxy does not see our loopback
-	cmd.SysProcAttr = ownGroup()
+	ownGroup(cmd)
 	out, err := cmd.CombinedOutput()
 	text := strings.TrimRight(string(out), "\n")
 	if err != nil {
@@ -212,10 +213,12 @@ func (s *demoSite) git(ctx context.Context, dir string, args ...string) (string,
 	return text, nil
 }
 
-// ownGroup keeps a Ctrl-C on the terminal from a child, which we end ourselves, and ends it with us should we
-// be killed.
-func ownGroup() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+// ownGroup keeps a Ctrl-C on the terminal from a child, whose end is ours to bring about: of the child and of
+// those that it started, when its context ends. Should we be killed, it is told to stop.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
 }
 
 // command is one of our own commands, as a person would run it in the demo's folder, where selvage.yaml is.
@@ -227,7 +230,7 @@ func (s *demoSite) command(ctx context.Context, args ...string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.SysProcAttr = ownGroup()
+	ownGroup(cmd)
 	return cmd
 }
 
@@ -265,7 +268,7 @@ func (s *demoSite) stopDaemon() error {
 		}
 		return nil
 	case <-time.After(limit):
-		s.daemon.Process.Kill()
+		s.daemon.Cancel()
 		<-s.ended
 		return fmt.Errorf("the daemon did not stop within %s of SIGTERM", limit)
 	}
