@@ -166,11 +166,15 @@ func (b *Builder) wheels(ctx context.Context, todo []*Pipeline, folders []fs.FS,
 				return err
 			}
 			wheel, err := buildWheel(folders[i], setups[i].Setup)
-			if err != nil {
+			var refused *refusal
+			switch {
+			case errors.As(err, &refused):
 				mu.Lock()
 				defer mu.Unlock()
 				problems[p.Key] = configs.Found(configs.PipelineNotBuilt, p.Key, err.Error())
 				return nil
+			case err != nil: // the tree could not be read, which says nothing about the pipeline
+				return fmt.Errorf("build %s: %w", p.Key, err)
 			}
 			sum, size, err := b.store.Put(bytes.NewReader(wheel.Content))
 			if err != nil {

@@ -76,6 +76,7 @@ const (
 	FirstApply        Code = "first_apply"
 	Suspended         Code = "suspended"
 	Approved          Code = "approved"
+	PlanChanged       Code = "plan_changed"
 	NotDescendant     Code = "not_descendant"
 	HealOff           Code = "heal_off"
 	AbsentOnce        Code = "absent_once"
@@ -167,6 +168,7 @@ var codes = map[Code]meaning{
 	FirstApply:        {Wait, "the first apply of a deployment needs a person", "read the plan, then: selvage apply DEPLOYMENT"},
 	Suspended:         {Wait, "suspended", "selvage resume DEPLOYMENT"},
 	Approved:          {Note, "a person approved this plan", ""},
+	PlanChanged:       {Wait, "the plan is no longer the one that was approved", "look at it again: selvage plan DEPLOYMENT"},
 	NotDescendant:     {Wait, "the release does not descend from the one that is live", "if it is meant: selvage apply DEPLOYMENT --revision TAG"},
 	HealOff:           {Wait, "drift is shown and not put right, because heal is off", "set heal: true in the policy, or: selvage apply DEPLOYMENT"},
 	AbsentOnce:        {Wait, "absent from the release once; looked at again after the next poll", ""},

@@ -3,6 +3,7 @@ package reconciler
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"selvage/fabric"
 	"selvage/reconciler/ledger"
@@ -12,14 +13,14 @@ import (
 // the entry, only those of its kind are set.
 type Event struct {
 	ledger.Entry
-	Revision Revision        // release, plan, approve, phase
+	Revision Revision        // tag, release, plan, approve, phase; of a tag, as it was first seen
 	Plan     string          // plan, approve: the digest
 	Counts   Counts          // plan
 	Verdicts []Verdict       // plan
 	Changes  []fabric.Change // plan: the first hundred of those that are more than kept
 	Op       fabric.Op       // intent
 	Keys     []fabric.Key    // intent, outcome, absent, released, taken
-	ID       string          // intent: the live resource, or the path of the file that it uploads
+	ID       string          // intent: the live resource
 	Done     bool            // outcome: all of it was done
 	Phase    Phase           // phase
 }
@@ -35,6 +36,10 @@ func Describe(e ledger.Entry) (Event, error) {
 		}
 	}
 	switch e.Kind {
+	case kindTag:
+		var t tagSeen
+		read(&t)
+		ev.Revision = Revision{Ref: t.Ref, Name: strings.TrimPrefix(t.Ref, "refs/tags/"), Object: t.Object, Commit: t.Commit}
 	case kindRelease:
 		read(&ev.Revision)
 	case kindPlan:

@@ -21,6 +21,8 @@ func TestDescribe(t *testing.T) {
 		data any
 		want Event
 	}{
+		{"tag", kindTag, tagSeen{Repository: "r", Ref: "refs/tags/A/1.0.0", Object: "0b", Commit: "c0ffee", Moved: "0c"},
+			Event{Revision: Revision{Ref: "refs/tags/A/1.0.0", Name: "A/1.0.0", Object: "0b", Commit: "c0ffee"}}},
 		{"release", kindRelease, v, Event{Revision: v}},
 		{"plan", kindPlan, planMade{Digest: "d1", Revision: v, Counts: Counts{Update: 1}, Verdicts: verdicts, Changes: changes},
 			Event{Plan: "d1", Revision: v, Counts: Counts{Update: 1}, Verdicts: verdicts, Changes: changes}},

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -77,10 +78,10 @@ func (rd *round) approve(ctx context.Context, p Plan) error {
 		return nil
 	}
 	if !strings.HasPrefix(p.Digest, rd.ask.Plan) {
-		return fmt.Errorf("%s: the plan is %.6s now, not %s: look at it again with: selvage plan %s", rd.name, p.Digest, rd.ask.Plan, rd.name)
+		return rd.fail(configs.PlanChanged, fmt.Errorf("it is %.6s now, not %s", p.Digest, rd.ask.Plan))
 	}
 	if rd.d.Mode != configs.Apply {
-		return fmt.Errorf("%s: the deployment only observes: set mode: apply in selvage.yaml first", rd.name)
+		return rd.fail(configs.Observing, errors.New("no plan can be approved"))
 	}
 	a := approval{Plan: p.Digest, Revision: rd.target, PassedOver: rd.passed}
 	entries := []ledger.Entry{{Kind: kindApprove, Deployment: rd.name, Code: string(configs.Approved), By: rd.ask.By,

@@ -58,10 +58,11 @@ A DEPLOYMENT is project@fabric, as in selvage.yaml.`,
 		return &failure{err, "see: " + cmd.CommandPath() + " --help"}
 	})
 	root.AddGroup(&cobra.Group{ID: look, Title: "Look:"}, &cobra.Group{ID: act, Title: "Act:"}, &cobra.Group{ID: host, Title: "Set up and run:"})
+	root.SetHelpCommandGroupID(host)
 	root.AddCommand(
 		a.statusCommand(), a.planCommand(), a.whyCommand(), a.logCommand(),
 		a.applyCommand(), a.suspendCommand(), a.resumeCommand(),
-		a.initCommand(), a.validateCommand(), a.doctorCommand(), a.runCommand(), a.emulatorCommand(), a.versionCommand(),
+		a.demoCommand(), a.initCommand(), a.validateCommand(), a.doctorCommand(), a.runCommand(), a.emulatorCommand(), a.versionCommand(),
 	)
 	return root
 }
@@ -137,7 +138,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	case cmd.HasSubCommands():
 		return hinted("see: "+cmd.CommandPath()+" --help", "there is no command %q", strings.Join(append(strings.Fields(cmd.CommandPath())[1:], args[0]), " "))
 	}
-	return hinted("see: "+cmd.CommandPath()+" --help", "%s takes no argument: what is %q?", cmd.CommandPath(), args[0])
+	return hinted("see: "+cmd.CommandPath()+" --help", "%s takes no argument: what is %q?", cmd.Name(), args[0])
 }
 
 // oneArgument wants what the usage line of the command names.
@@ -146,7 +147,8 @@ func oneArgument(what string) cobra.PositionalArgs {
 		if len(args) == 1 {
 			return nil
 		}
-		return hinted("for example: "+strings.TrimSpace(cmd.Example), "%s wants %s", cmd.CommandPath(), what)
+		example, _, _ := strings.Cut(strings.TrimSpace(cmd.Example), "\n")
+		return hinted("for example: "+example, "%s wants %s", cmd.Name(), what)
 	}
 }
 

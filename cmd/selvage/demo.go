@@ -10,6 +10,7 @@ import (
 
 	"selvage/configs"
 	"selvage/reconciler"
+	"selvage/reconciler/ledger"
 )
 
 func (a *app) demoCommand() *cobra.Command {
@@ -50,7 +51,7 @@ func (a *app) demo(ctx context.Context, mode configs.Mode, exit bool) (err error
 	defer stop()
 	st.follow(following, site.ledger())
 	if err := st.tellAll(ctx); err != nil {
-		return errors.Join(err, site.mourn())
+		return err
 	}
 	if !exit {
 		st.whereToLook()
@@ -67,17 +68,19 @@ func (a *app) demo(ctx context.Context, mode configs.Mode, exit bool) (err error
 	return nil
 }
 
+const demoOpening = `Here it works on this machine alone: a git remote, two emulated Databricks workspaces, and the daemon between them.
+Each line with a time is from the daemon's ledger, and ends with the number of its entry. A request that changes a
+workspace has two of them: the intent, on disk before the request is sent, and the outcome.`
+
 // tellAll tells the story from the start of the daemon to the state that it ends in.
 func (st *story) tellAll(ctx context.Context) error {
-	fmt.Fprintf(st.out, "%s\n%s\n%s\n\n", st.screen.paint(bold, "Selvage deploys data pipelines from git."),
-		"You see it at work on this machine alone: a git remote, two emulated Databricks workspaces, and the daemon between",
-		"them. Each line with a time is an entry of the daemon's ledger, the record that it writes before it acts.")
+	fmt.Fprintf(st.out, "%s\n%s\n\n", st.screen.paint(bold, "Selvage deploys data pipelines from git."), demoOpening)
 	t := table{gap: 2}
 	t.add(plain("git remote", st.site.remote)...)
 	t.add(plain("development", st.site.places["development"].url)...)
 	t.add(plain("production", st.site.places["production"].url)...)
 	t.add(plain("files", st.site.dir)...)
-	t.print(st.out, st.screen, "  ")
+	st.table(t)
 	fmt.Fprintln(st.out)
 
 	daemon := []string{"run", "--credentials", "credentials"}
@@ -85,7 +88,14 @@ func (st *story) tellAll(ctx context.Context) error {
 	if err := st.site.startDaemon(daemon...); err != nil {
 		return err
 	}
-	if _, err := st.until(ctx, "the daemon's first entry", func(ev reconciler.Event) bool { return ev.Kind == "start" }); err != nil {
+	looked := 0
+	_, err := st.until(ctx, "the daemon's first look", func(ev reconciler.Event) bool {
+		if ev.Code == string(configs.NoCandidate) {
+			looked++
+		}
+		return looked == 2 // deployments
+	})
+	if err != nil {
 		return err
 	}
 	for i, chapter := range st.chapters() {
@@ -114,21 +124,21 @@ func (st *story) whereToLook() {
 	t.add(plain("cd "+st.site.dir, "")...)
 	t.add(plain("./selvage why hello@production", "why nothing of the moved tag is deployed")...)
 	t.add(plain("./selvage plan hello@production", "what would change, field by field")...)
-	t.add(plain("./selvage log show --last 20", "the ledger for people; "+ledgerFiles+" hold it")...)
+	t.add(plain("./selvage log show --last 20", "the ledger for people; its files are state/"+ledgerDir+"/*.jsonl")...)
 	t.add(plain("cd hello", "the developer's clone: change something, commit, git tag HelloSelvage/1.2.0,")...)
 	t.add(plain("", "git push origin main HelloSelvage/1.2.0, and watch here")...)
-	t.print(st.out, st.screen, "  ")
+	st.table(t)
 	fmt.Fprintln(st.out)
 }
-
-const ledgerFiles = "state/" + ledgerDir + "/*.jsonl"
 
 // goOn tells what else happens until the person ends it.
 func (st *story) goOn(ctx context.Context) error {
 	for {
 		select {
 		case ev := <-st.events:
-			st.intents[ev.Intent] = ev
+			if ev.Kind == ledger.KindIntent {
+				st.intents[ev.Intent] = ev
+			}
 			st.tell(ev)
 		case err := <-st.followed:
 			if ctx.Err() != nil {
@@ -136,7 +146,7 @@ func (st *story) goOn(ctx context.Context) error {
 			}
 			return err
 		case <-st.ended:
-			return errors.Join(errors.New("the daemon ended"), st.site.mourn())
+			return errDaemonEnded
 		case <-ctx.Done():
 			return nil
 		}

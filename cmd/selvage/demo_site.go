@@ -64,8 +64,8 @@ func openDemoSite(ctx context.Context, mode configs.Mode) (*demoSite, error) {
 	if err := os.Symlink(program, s.self); err != nil { // for people who want to try commands too
 		return s, fmt.Errorf("link our own program: %w", err)
 	}
-	for _, name := range []string{"development", "production"} {
-		if err := s.openPlace(name); err != nil {
+	for i, name := range []string{"development", "production"} {
+		if err := s.openPlace(name, int64(i)); err != nil {
 			return s, err
 		}
 	}
@@ -75,10 +75,11 @@ func openDemoSite(ctx context.Context, mode configs.Mode) (*demoSite, error) {
 	return s, s.writeConfig(mode)
 }
 
-// openPlace starts an emulated workspace, and keeps the token that selvage has for it as a credential.
-func (s *demoSite) openPlace(name string) error {
+// openPlace starts an emulated workspace, and keeps the token that selvage has for it as a credential. Of two
+// seeds, no job has the same id.
+func (s *demoSite) openPlace(name string, seed int64) error {
 	token, person := "demo-token-"+name, "demo-token-of-a-person-"+name
-	w := emulator.New(emulator.Options{Token: token, User: "selvage@shop.example", Users: map[string]string{person: "someone@shop.example"}})
+	w := emulator.New(emulator.Options{Seed: seed, Token: token, User: "selvage@shop.example", Users: map[string]string{person: "someone@shop.example"}})
 	url, stop, err := w.Start()
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -115,7 +114,7 @@ func (st *story) onlyTheDifference(ctx context.Context) error {
 	if err := st.commit(ctx, "clean_orders leaves out demo customers; no customer report any more"); err != nil {
 		return err
 	}
-	if err := st.did(ctx, "diff", "--stat=100", "HelloSelvage/1.0.0", "HEAD"); err != nil {
+	if err := st.did(ctx, "diff", "--stat", "HelloSelvage/1.0.0", "HEAD"); err != nil {
 		return err
 	}
 	if err := st.did(ctx, "tag", "-a", "-m", "release 1.1.0", "HelloSelvage/1.1.0"); err != nil {
@@ -163,6 +162,7 @@ func (st *story) driftIsPutRight(ctx context.Context) error {
 func (st *story) movedTagIsRefused(ctx context.Context) error {
 	st.chapter("6. The tag is moved",
 		"Somebody forces HelloSelvage/1.1.0 to another commit. That is an alarm, and nothing of it is deployed.")
+	st.alarm = configs.TagMoved
 	if _, err := st.git(ctx, "checkout", "-q", "--detach"); err != nil {
 		return err
 	}
@@ -336,11 +336,12 @@ func (st *story) editByHand(ctx context.Context, p *demoPlace) error {
 	if len(list.Jobs) != 1 {
 		return fmt.Errorf("the workspace has %d jobs named daily_revenue", len(list.Jobs))
 	}
-	body := fmt.Sprintf(`{"job_id": %s, "new_settings": {"max_concurrent_runs": 3, "schedule": `+
-		`{"quartz_cron_expression": "0 0 9 * * ?", "timezone_id": "Europe/Berlin", "pause_status": "UNPAUSED"}}}`, list.Jobs[0].ID)
-	st.command("curl -H \"Authorization: Bearer $TOKEN\" " + p.url + "/api/2.2/jobs/update -d '" + body + "'")
+	const update = "/api/2.2/jobs/update"
+	body := fmt.Sprintf(`{"job_id": %s, "new_settings": {"max_concurrent_runs": 3,
+    "schedule": {"quartz_cron_expression": "0 0 9 * * ?", "timezone_id": "Europe/Berlin"}}}`, list.Jobs[0].ID)
+	st.command(fmt.Sprintf("curl -H \"Authorization: Bearer $TOKEN\" %s%s -d '%s'", p.url, update, body))
 	p.byHand++
-	return p.call(ctx, http.MethodPost, "/api/2.2/jobs/update", []byte(body), nil)
+	return p.call(ctx, http.MethodPost, update, []byte(body), nil)
 }
 
 // call is a request of a person to the workspace.

@@ -35,6 +35,7 @@ type teller struct {
 	intents map[string]reconciler.Event // by nonce, all that were seen
 	shown   map[string]string           // deployment -> digest of the plan whose changes were shown last
 	due     map[write]bool              // what the chapter must write and has not; nothing else may be written
+	alarm   configs.Code                // the alarm that the chapter is about, if it is about one
 	last    uint64
 }
 
@@ -95,6 +96,9 @@ func (t *teller) quiet(ctx context.Context, d time.Duration) error {
 	return err
 }
 
+// errDaemonEnded is how a story ends whose daemon did; stopping the site says more.
+var errDaemonEnded = errors.New("the daemon ended by itself")
+
 // errQuiet is what listen returns when the time is over.
 var errQuiet = errors.New("nothing more came")
 
@@ -124,7 +128,7 @@ func (t *teller) listen(ctx context.Context, d time.Duration, want func(reconcil
 		case err := <-t.followed:
 			return reconciler.Event{}, err
 		case <-t.ended:
-			return reconciler.Event{}, errors.New("the daemon ended in the middle of the story")
+			return reconciler.Event{}, errDaemonEnded
 		case <-over.C:
 			return reconciler.Event{}, errQuiet
 		case <-ctx.Done():
@@ -167,13 +171,16 @@ func (t *teller) check(ev reconciler.Event) error {
 			return fmt.Errorf("%s is %s (ledger entry #%d)", ev.Deployment, ev.Text, ev.Seq)
 		}
 	}
+	if meaning(ev).Level() == configs.Alarm && configs.Code(ev.Code) != t.alarm {
+		return fmt.Errorf("an alarm that this chapter is not about: %s (ledger entry #%d)", ev.Text, ev.Seq)
+	}
 	return nil
 }
 
 func writeOf(ev reconciler.Event) write {
 	w := write{deployment: ev.Deployment, op: ev.Op}
 	if ev.Op == fabric.OpUpload {
-		w.of, _, _ = strings.Cut(path.Base(ev.ID), "-") // NAME-VERSION-py3-none-any.whl
+		w.of, _, _ = strings.Cut(path.Base(ev.Text), "-") // upload ... to PATH/NAME-VERSION-py3-none-any.whl
 		return w
 	}
 	for i, k := range ev.Keys {
@@ -200,62 +207,78 @@ func (t *teller) missing() string {
 
 // tell prints one event, or nothing where another one says it too.
 func (t *teller) tell(ev reconciler.Event) {
-	kind, text, seqs, colour := string(ev.Kind), ev.Text, fmt.Sprintf("#%d", ev.Seq), ""
+	text, seqs, colour := ev.Text, fmt.Sprintf("#%d", ev.Seq), ""
 	switch ev.Kind {
-	case ledger.KindOpen, "read", ledger.KindIntent: // an intent is told with its outcome
+	case ledger.KindOpen, ledger.KindIntent, "read": // an intent is told with its outcome
 		return
 	case ledger.KindOutcome:
 		begun := t.intents[ev.Intent]
-		text = strings.TrimSuffix(begun.Text, " to "+begun.ID) + ": "
+		if text = begun.Text; begun.Op == fabric.OpUpload {
+			text, _, _ = strings.Cut(text, " to /") // a long path
+		}
 		if ev.Done {
-			text += "done"
+			text += ": done"
 		} else {
-			text += ev.Text
+			text += ": " + ev.Text
 		}
 		seqs = fmt.Sprintf("#%d #%d", begun.Seq, ev.Seq)
 	case "phase":
-		if ev.Phase != reconciler.Sound && ev.Phase != reconciler.Failing && ev.Phase != reconciler.Wavering {
+		switch ev.Phase {
+		case reconciler.Sound:
+			colour = green
+		case reconciler.Failing, reconciler.Wavering:
+			colour = red
+		default:
 			return
 		}
-		colour = green
+	case "plan":
+		if t.shown[ev.Deployment] == ev.Plan && !held(ev) {
+			return // the person's approval was told
+		}
 	case "decide":
-		if level(ev).Level() < configs.Wait {
+		if meaning(ev).Level() < configs.Wait {
 			return
 		}
-		colour = yellow
 	}
-	if level(ev).Level() == configs.Alarm {
-		colour = red
+	if meaning(ev).Level() == configs.Alarm {
+		text, colour = "alarm: "+text, red
 	}
-	fmt.Fprintf(t.out, "%6.2fs  %s  %-17s  %s  %s\n", ev.Time.Sub(t.began).Seconds(), t.screen.paint(colour, fmt.Sprintf("%-7s", kind)),
-		ev.Deployment, t.screen.paint(colour, visible(text)), t.screen.paint(faint, seqs))
+	fmt.Fprintf(t.out, "%6.2fs  %-7s  %-17s  %s  %s\n", ev.Time.Sub(t.began).Seconds(), ev.Kind, ev.Deployment,
+		t.screen.paint(colour, visible(text)), t.screen.paint(faint, seqs))
 	for _, line := range t.below(ev) {
-		fmt.Fprintf(t.out, "%37s%s\n", "", line)
+		fmt.Fprintf(t.out, "%16s%s\n", "", line)
 	}
 }
 
-// level is the finding that the entry's code stands for.
-func level(ev reconciler.Event) configs.Finding {
-	return configs.Found(configs.Code(ev.Code), "", "")
+// meaning is what the entry's code stands for.
+func meaning(ev reconciler.Event) configs.Finding {
+	return configs.Found(configs.Code(ev.Code), ev.Revision.Name, "")
 }
 
-// below is what an event says besides its sentence.
+// held reports a plan that a gate does not let through.
+func held(ev reconciler.Event) bool {
+	return slices.ContainsFunc(ev.Verdicts, func(v reconciler.Verdict) bool { return v.State != reconciler.Pass })
+}
+
+// below is what an event says besides its sentence: of a plan the changes, as selvage plan shows them, and the
+// gates if one holds it; of an alarm what to do.
 func (t *teller) below(ev reconciler.Event) []string {
-	f := level(ev)
+	var b strings.Builder
+	f := meaning(ev)
 	switch {
 	case ev.Kind == "plan" && t.shown[ev.Deployment] != ev.Plan:
 		t.shown[ev.Deployment] = ev.Plan
-		return t.changes(ev)
+		d := reconciler.Decision{Deployment: ev.Deployment, Plan: reconciler.Plan{Changes: ev.Changes, Counts: ev.Counts}, Verdicts: ev.Verdicts}
+		t.screen.changes(&b, d)
+		if held(ev) {
+			t.screen.gates(&b, d, "")
+		}
 	case f.Level() == configs.Alarm && f.Next != "":
-		return []string{"next: " + visible(strings.ReplaceAll(f.Next, "DEPLOYMENT", ev.Deployment))}
+		b.WriteString("  next: " + visible(next(f, ev.Deployment)) + "\n")
 	}
-	return nil
-}
-
-// changes are a plan's, as selvage plan shows them.
-func (t *teller) changes(ev reconciler.Event) []string {
-	var b strings.Builder
-	t.screen.changes(&b, reconciler.Decision{Deployment: ev.Deployment, Plan: reconciler.Plan{Changes: ev.Changes, Counts: ev.Counts}})
+	if b.Len() == 0 {
+		return nil
+	}
 	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
@@ -266,6 +289,12 @@ func (t *teller) command(line string) {
 
 func (t *teller) output(text string) {
 	for line := range strings.Lines(text) {
-		fmt.Fprintf(t.out, "  %s\n", strings.TrimRight(visible(strings.TrimRight(line, "\n")), " "))
+		fmt.Fprintln(t.out, strings.TrimRight("  "+visible(strings.TrimRight(line, "\n")), " "))
 	}
+}
+
+func (t *teller) table(rows table) {
+	var b strings.Builder
+	rows.write(&b, t.screen, "  ", 60)
+	fmt.Fprint(t.out, b.String())
 }

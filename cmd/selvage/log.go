@@ -178,7 +178,7 @@ func (p *printer) print(e ledger.Entry) error {
 		line.SetEscapeHTML(false)
 		return line.Encode(e)
 	}
-	e.Time = e.Time.In(p.screen.zone)
+	e.Time, e.Text = e.Time.In(p.screen.zone), shortArtifacts(e.Text)
 	text := ""
 	if day := e.Time.Format(dayForm); day != p.day {
 		p.day = day

@@ -15,6 +15,7 @@ type session struct {
 	reconciler.Operator
 	state string // its folder
 	by    string // who asks, where the daemon does not see that for itself
+	alone bool   // no daemon is running
 	close func() error
 }
 
@@ -42,6 +43,6 @@ func (a *app) ask(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Operator, s.close = i, i.Close
+	s.Operator, s.close, s.alone = i, i.Close, true
 	return s, nil
 }

@@ -104,7 +104,7 @@ func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
 	if n := d.Plan.Counts; n.Keep > 0 {
 		b.WriteString("  = " + plural(n.Keep, "resource") + " unchanged")
 		if n.Labels > 0 {
-			fmt.Fprintf(b, "; in %d of them only the name of the release differs, which rides along with the next change", n.Labels)
+			fmt.Fprintf(b, "; in %d of them only the name of the release differs: it rides along with the next change", n.Labels)
 		}
 		b.WriteString("\n")
 	}
@@ -170,6 +170,9 @@ func fieldCause(c fabric.Cause) string {
 func (s screen) stripped(b *strings.Builder, p reconciler.Plan) {
 	by := map[string][]string{}
 	for _, c := range p.Changes {
+		if c.Action != fabric.Create && c.Action != fabric.Update {
+			continue
+		}
 		for _, f := range c.Stripped {
 			setting, _, _ := strings.Cut(strings.TrimPrefix(f.Text, f.Code.Sentence()+": "), " (")
 			if key := visible(string(c.Key)); !slices.Contains(by[setting], key) {

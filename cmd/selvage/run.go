@@ -87,7 +87,6 @@ func (a *app) run(ctx context.Context) (err error) {
 	reconciled := i.Run(running)
 	stop()
 	wg.Wait()
-	log.Info("stopped")
 	return errors.Join(reconciled, served)
 }
 

@@ -32,7 +32,11 @@ func (a *app) statusCommand() *cobra.Command {
 			if a.asJSON() {
 				return a.printJSON(list)
 			}
-			return a.print(a.screen.status(list))
+			text := a.screen.status(list)
+			if s.alone {
+				text += "\nNo daemon is running, so nothing happens by itself: selvage run\n"
+			}
+			return a.print(text)
 		},
 	}
 	return a.printsData(cmd)

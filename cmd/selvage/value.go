@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -49,6 +50,9 @@ func telling(a, b []rune) (string, string) {
 	}
 	trim := func(s []rune) string {
 		from, to := max(0, head-margin), min(len(s), len(s)-tail+margin)
+		for from > 0 && head-from < 2*margin && wordRune(s[from-1]) {
+			from--
+		}
 		out := string(s[from:to])
 		if from > 0 {
 			out = "…" + out
@@ -61,6 +65,8 @@ func telling(a, b []rune) (string, string) {
 	return trim(a), trim(b)
 }
 
+func wordRune(r rune) bool { return r == '_' || r == '.' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+
 // value shows a JSON value: text without quotes where it can't be taken for something else.
 func value(raw json.RawMessage) string {
 	if raw == nil {
@@ -68,8 +74,11 @@ func value(raw json.RawMessage) string {
 	}
 	var text string
 	if len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &text) == nil {
-		if text = shortArtifacts(text); unambiguous(text) {
+		switch text = shortArtifacts(text); {
+		case unambiguous(text):
 			return text
+		case strings.Contains(text, `"`) && !strings.ContainsFunc(text, hidden) && !strings.Contains(text, "'"):
+			return "'" + text + "'" // JSON within a text: quoting it again would make it unreadable
 		}
 	}
 	var b bytes.Buffer

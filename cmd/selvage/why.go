@@ -46,6 +46,9 @@ func (s screen) why(d reconciler.Decision) string {
 	t.add(cell{d.Deployment, bold}, cell{text: visible(d.Revision.String())}, cell{"decided " + s.clock(d.At), faint})
 	t.write(&b, s, "", widestName)
 	word, colour := levelWord(d.Result.Level())
+	if d.Result.Code == configs.Changed {
+		word, colour = "changes", yellow
+	}
 	b.WriteString("\n  " + s.paint(colour, word) + "  " + visible(d.Result.Text) + code(d.Result) + "\n")
 	if n := next(d.Result, d.Deployment); n != "" {
 		b.WriteString(strings.Repeat(" ", len(word)+4) + "next: " + visible(n) + "\n")

@@ -32,6 +32,7 @@ func newCommitted(p, pipeline string) (committed, bool) {
 // find is the first mention in s at or after from.
 func (c committed) find(s string, from int) (start, end int, ok bool) {
 	last := c.segments[len(c.segments)-1]
+	first := from
 	for {
 		i := strings.Index(s[from:], last)
 		if i < 0 {
@@ -43,7 +44,7 @@ func (c committed) find(s string, from int) (start, end int, ok bool) {
 		if end < len(s) && pathByte(s[end]) {
 			continue
 		}
-		if start, ok := c.begin(s, i); ok {
+		if start, ok := c.begin(s, i); ok && start >= first {
 			return start, end, true
 		}
 	}

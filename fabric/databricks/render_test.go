@@ -355,6 +355,7 @@ func FuzzMentions(f *testing.F) {
 	f.Add("dbfs:/a/b/c.whl", "x dbfs:/a//b/c.whl y")
 	f.Add("/dbfs/a", "/dbfs/a/a")
 	f.Add(`/a\/b`, `\/a\\/b`)
+	f.Add("/c)/c", "/c)/c)/c") // two mentions that overlap
 	f.Fuzz(func(t *testing.T, p, s string) {
 		c, ok := newCommitted(p, "")
 		if !ok {

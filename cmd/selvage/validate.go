@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"selvage/artifacts"
+	"selvage/configs"
+)
+
+// check is what validate came to.
+type check struct {
+	Valid    bool             `json:"valid"`
+	Config   string           `json:"config,omitempty"` // path
+	Problems configs.Problems `json:"problems,omitempty"`
+	Projects []projectCheck   `json:"projects,omitempty"`
+}
+
+// projectCheck is what building a project in a folder came to.
+type projectCheck struct {
+	Path      string            `json:"path"` // of the folder with pbt_project.yml
+	Name      string            `json:"name,omitempty"`
+	Jobs      int               `json:"jobs"`
+	Pipelines int               `json:"pipelines"`
+	Wheels    int               `json:"wheels"`
+	Error     string            `json:"error,omitempty"` // why it can't be released at all
+	Findings  []configs.Finding `json:"findings,omitempty"`
+}
+
+func (a *app) validateCommand() *cobra.Command {
+	var project string
+	cmd := &cobra.Command{
+		Use:   "validate",
+		Short: "Check the configuration, or a project folder",
+		Long: `Checks the configuration. With --project it reads the projects below a folder instead and builds them, as a release of
+that content would be read and built: fit for a check of pull requests. (Give --config too to check both.)
+Nothing is written but a temporary folder.
+
+Exit status: 0 all is well, 1 it is not.`,
+		Example: "  selvage validate\n  selvage validate --project . --output json",
+		GroupID: host,
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c := check{Valid: true}
+			if project == "" || a.file != "" {
+				if err := a.validateConfig(&c); err != nil {
+					return err
+				}
+			}
+			if project != "" {
+				if err := validateProjects(cmd.Context(), project, &c); err != nil {
+					return err
+				}
+			}
+			var err error
+			if a.asJSON() {
+				err = a.printJSON(c)
+			} else {
+				err = a.print(a.screen.check(c))
+			}
+			if err == nil && !c.Valid {
+				err = status(1)
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&project, "project", "", "check the projects below the folder `DIR`")
+	return a.printsData(cmd)
+}
+
+func (a *app) validateConfig(c *check) error {
+	file, err := a.configFile()
+	if err != nil {
+		return err
+	}
+	c.Config = file
+	if _, err = configs.Load(file, configs.Options{Credentials: a.credentials}); err == nil {
+		return nil
+	}
+	c.Valid = false
+	if !errors.As(err, &c.Problems) {
+		return err
+	}
+	return nil
+}
+
+// validateProjects builds every project below dir.
+func validateProjects(ctx context.Context, dir string, c *check) error {
+	tree, err := openFolder(dir)
+	if err != nil {
+		return &failure{fmt.Errorf("read the project: %w", err), "name its folder with --project DIR"}
+	}
+	defer tree.Close()
+	roots, err := artifacts.FindProjects(tree)
+	if err != nil {
+		return err
+	}
+	if len(roots) == 0 {
+		return hinted("name a folder that holds one", "there is no %s in %s or below", artifacts.ProjectFile, dir)
+	}
+	temp, err := os.MkdirTemp("", "selvage-validate-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	store, err := artifacts.OpenStore(filepath.Join(temp, artifactsDir))
+	if err != nil {
+		return err
+	}
+	builder := artifacts.NewBuilder(store, filepath.Join(temp, builtDir), artifacts.EvalChild())
+	for _, root := range roots {
+		p := projectCheck{Path: root}
+		if read, _, err := artifacts.ReadProject(tree, root); err == nil {
+			p.Name = read.Name
+		}
+		release, findings, err := builder.Build(ctx, tree, path.Base(root), root, "the work tree")
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			p.Error, c.Valid = err.Error(), false
+		} else {
+			p.Jobs, p.Pipelines, p.Wheels = len(release.Jobs), len(release.Pipelines), len(release.Artifacts)
+		}
+		p.Findings = findings
+		c.Valid = c.Valid && len(worthShowing(findings)) == 0
+		c.Projects = append(c.Projects, p)
+	}
+	return nil
+}
+
+// check is what a person sees of a check.
+func (s screen) check(c check) string {
+	var b strings.Builder
+	if c.Config != "" {
+		if len(c.Problems) > 0 {
+			fmt.Fprintf(&b, "%s  %s: %s\n%s\n", s.paint(red, "FAIL"), visible(c.Config), plural(len(c.Problems), "mistake"), lines(c.Problems.Error()))
+		} else {
+			fmt.Fprintf(&b, "%s    %s\n", s.paint(green, "ok"), visible(c.Config))
+		}
+	}
+	for _, p := range c.Projects {
+		what := fmt.Sprintf("project %s in %s", visible(p.Name), visible(p.Path))
+		if p.Name == "" {
+			what = "project in " + visible(p.Path)
+		}
+		bad := len(worthShowing(p.Findings))
+		switch {
+		case p.Error != "":
+			fmt.Fprintf(&b, "%s  %s: %s\n", s.paint(red, "FAIL"), what, visible(p.Error))
+		case bad > 0:
+			fmt.Fprintf(&b, "%s  %s: %s\n", s.paint(red, "FAIL"), what, plural(bad, "finding"))
+		default:
+			fmt.Fprintf(&b, "%s    %s: %s, %s, %s built\n", s.paint(green, "ok"), what, plural(p.Jobs, "job"), plural(p.Pipelines, "pipeline"), plural(p.Wheels, "wheel"))
+		}
+		s.findings(&b, p.Findings, "", "      ")
+	}
+	return b.String()
+}
