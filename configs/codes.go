@@ -152,7 +152,7 @@ var codes = map[Code]meaning{
 
 	PlaceholderUnsafe: {Block, "the value of a placeholder holds a character that does not belong into a path", "name the tag without it, or mend prophecy_id or prophecy_url of the project in selvage.yaml"},
 	CallsTool:         {Block, "the definition names the authoring tool's own address, so that the running job would call it", "take it out of the definition, or set prophecy_url of the project if it is meant"},
-	ACLIgnored:        {Note, "the definition's access_control_list is not carried over: permissions come later", ""},
+	ACLIgnored:        {Note, "the definition's access_control_list is not carried over yet", ""},
 	TagReserved:       {Note, "a tag of the definition was left out, because tags of that name are ours", "name it otherwise"},
 	TooManyTags:       {Block, "the job has more tags than the workspace takes", "remove some from the definition or from the overlay"},
 

@@ -399,5 +399,8 @@ func (c Counts) String() string {
 	if len(parts) == 0 {
 		return "no changes"
 	}
+	if c.Drifted > 0 {
+		parts[len(parts)-1] += fmt.Sprintf(" (%d drifted)", c.Drifted)
+	}
 	return strings.Join(parts, ", ")
 }

@@ -48,8 +48,12 @@ func (a *app) demo(ctx context.Context, mode configs.Mode, exit bool) (err error
 		intents: map[string]reconciler.Event{}, shown: map[string]string{},
 	}}
 	following, stop := context.WithCancel(ctx)
-	defer stop()
 	st.follow(following, site.ledger())
+	defer func() {
+		stop()
+		for range st.followed {
+		}
+	}()
 	if err := st.tellAll(ctx); err != nil {
 		return err
 	}

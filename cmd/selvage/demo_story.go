@@ -59,10 +59,8 @@ func (st *story) mainReachesDevelopment(ctx context.Context) error {
 	st.chapter("1. main reaches development",
 		"A developer pushes main. Selvage notices, builds the wheels and plans; the first apply to any place needs a person.",
 		everything(development)...)
-	if err := st.commit(ctx, "daily revenue of a small shop"); err != nil {
-		return err
-	}
-	if err := st.did(ctx, "push", "origin", "main"); err != nil {
+	err := st.did(ctx, []string{"add", "."}, []string{"commit", "-q", "-m", "daily revenue of a small shop"}, []string{"push", "origin", "main"})
+	if err != nil {
 		return err
 	}
 	plan, err := st.until(ctx, "the first plan of "+development, firstPlan(development))
@@ -75,10 +73,8 @@ func (st *story) mainReachesDevelopment(ctx context.Context) error {
 func (st *story) tagShowsItsPlan(ctx context.Context) error {
 	st.chapter("2. A release tag shows its plan for production",
 		"The tag HelloSelvage/1.0.0 is pushed. Production plans the same commit, and writes nothing yet.")
-	if err := st.did(ctx, "tag", "-a", "-m", "release 1.0.0", "HelloSelvage/1.0.0"); err != nil {
-		return err
-	}
-	if err := st.did(ctx, "push", "origin", "HelloSelvage/1.0.0"); err != nil {
+	err := st.did(ctx, []string{"tag", "-a", "-m", "release 1.0.0", "HelloSelvage/1.0.0"}, []string{"push", "origin", "HelloSelvage/1.0.0"})
+	if err != nil {
 		return err
 	}
 	plan, err := st.until(ctx, "the first plan of "+production, firstPlan(production))
@@ -111,20 +107,14 @@ func (st *story) onlyTheDifference(ctx context.Context) error {
 	if err := st.dropJob("customer_report"); err != nil {
 		return err
 	}
-	if err := st.commit(ctx, "clean_orders leaves out demo customers; no customer report any more"); err != nil {
-		return err
-	}
-	if err := st.did(ctx, "diff", "--stat", "HelloSelvage/1.0.0", "HEAD"); err != nil {
-		return err
-	}
-	if err := st.did(ctx, "tag", "-a", "-m", "release 1.1.0", "HelloSelvage/1.1.0"); err != nil {
-		return err
-	}
-	if err := st.did(ctx, "push", "origin", "main", "HelloSelvage/1.1.0"); err != nil {
+	err := st.did(ctx, []string{"commit", "-q", "-a", "-m", "clean_orders: leave out demo customers; drop the customer report"},
+		[]string{"diff", "--stat", "HEAD~1"}, []string{"tag", "-a", "-m", "release 1.1.0", "HelloSelvage/1.1.0"},
+		[]string{"push", "origin", "main", "HelloSelvage/1.1.0"})
+	if err != nil {
 		return err
 	}
 	deferred := map[string]bool{}
-	_, err := st.until(ctx, "the plans of 1.1.0", func(ev reconciler.Event) bool {
+	_, err = st.until(ctx, "the plans of 1.1.0", func(ev reconciler.Event) bool {
 		if ev.Kind == "plan" && ev.Counts.Deferred == 1 && ev.Counts.Update == 1 {
 			deferred[ev.Deployment] = true
 		}
@@ -163,28 +153,28 @@ func (st *story) movedTagIsRefused(ctx context.Context) error {
 	st.chapter("6. The tag is moved",
 		"Somebody forces HelloSelvage/1.1.0 to another commit. That is an alarm, and nothing of it is deployed.")
 	st.alarm = configs.TagMoved
-	if _, err := st.git(ctx, "checkout", "-q", "--detach"); err != nil {
+	if err := st.did(ctx, []string{"checkout", "-q", "--detach"}); err != nil { // main stays as it is
 		return err
 	}
 	if err := st.edit("pipelines/revenue_by_day/code/revenue_by_day/pipeline.py", "import", "# nobody reviewed this\nimport"); err != nil {
 		return err
 	}
-	if err := st.commit(ctx, "not reviewed"); err != nil {
+	err := st.did(ctx, []string{"commit", "-q", "-a", "-m", "nobody reviewed this"},
+		[]string{"tag", "--force", "-a", "-m", "release 1.1.0", "HelloSelvage/1.1.0"}, []string{"push", "--force", "origin", "HelloSelvage/1.1.0"})
+	if err != nil {
 		return err
 	}
-	if err := st.did(ctx, "tag", "-f", "-a", "-m", "release 1.1.0", "HelloSelvage/1.1.0"); err != nil {
-		return err
-	}
-	if err := st.did(ctx, "push", "--force", "origin", "HelloSelvage/1.1.0"); err != nil {
-		return err
-	}
-	_, err := st.until(ctx, "the alarm", func(ev reconciler.Event) bool {
+	_, err = st.until(ctx, "the alarm", func(ev reconciler.Event) bool {
 		return ev.Code == string(configs.TagMoved) && ev.Deployment == production
 	})
 	if err != nil {
 		return err
 	}
-	return st.quiet(ctx, 2*pollInterval)
+	if err := st.quiet(ctx, 2*pollInterval); err != nil {
+		return err
+	}
+	_, err = st.git(ctx, "checkout", "-q", "main") // for the person who goes on from here
+	return err
 }
 
 // pollInterval is poll: of the demo's selvage.yaml.
@@ -199,9 +189,14 @@ func firstPlan(deployment string) func(reconciler.Event) bool {
 
 // approve runs the command by which a person approves a plan, and tells what the daemon does meanwhile.
 func (st *story) approve(ctx context.Context, deployment, plan string) error {
-	r := st.start(ctx, "apply", deployment, "--plan", plan[:6])
+	ctx, cancel := context.WithCancel(ctx)
+	r := st.start(ctx, "apply", deployment, "--plan", short(plan, 6))
 	st.aside = r
-	defer func() { st.aside = nil }()
+	defer func() {
+		cancel()
+		<-r.done
+		st.aside = nil
+	}()
 	if err := st.settled(ctx, deployment); err != nil {
 		return err
 	}
@@ -263,14 +258,17 @@ func (st *story) git(ctx context.Context, args ...string) (string, error) {
 	return st.site.git(ctx, st.site.work, args...)
 }
 
-// did runs git with the command and what it printed shown.
-func (st *story) did(ctx context.Context, args ...string) error {
-	st.command("git " + quoted(args))
-	out, err := st.git(ctx, args...)
-	if err == nil {
+// did runs git command by command, with each and what it printed shown.
+func (st *story) did(ctx context.Context, commands ...[]string) error {
+	for _, args := range commands {
+		st.command("git " + quoted(args))
+		out, err := st.git(ctx, args...)
+		if err != nil {
+			return err
+		}
 		st.output(out)
 	}
-	return err
+	return nil
 }
 
 // quoted is a command line as a person would type it.
@@ -280,15 +278,6 @@ func quoted(args []string) string {
 		words = append(words, shellWord(a))
 	}
 	return strings.Join(words, " ")
-}
-
-// commit commits all that is in the clone.
-func (st *story) commit(ctx context.Context, message string) error {
-	if _, err := st.git(ctx, "add", "-A"); err != nil {
-		return err
-	}
-	_, err := st.git(ctx, "commit", "-q", "-m", message)
-	return err
 }
 
 // edit replaces a text in a file of the clone.

@@ -28,7 +28,7 @@ type teller struct {
 	began  time.Time
 
 	events   chan reconciler.Event
-	followed chan error    // why following the ledger ended
+	followed chan error    // why following the ledger ended, then closed
 	ended    chan struct{} // closed when the daemon ends
 	aside    *running      // a command that runs while the ledger is told
 
@@ -52,6 +52,7 @@ func (w write) String() string { return fmt.Sprintf("%s %s on %s", w.op, w.of, w
 func (t *teller) follow(ctx context.Context, dir string) {
 	t.events, t.followed = make(chan reconciler.Event), make(chan error, 1)
 	go func() {
+		defer close(t.followed)
 		t.followed <- ledger.Follow(ctx, dir, 0, func(e ledger.Entry) error {
 			ev, err := reconciler.Describe(e)
 			if err != nil {

@@ -270,5 +270,3 @@ func hindered(p reconciler.Plan, want fabric.Hindrance) []fabric.Change {
 	}
 	return list
 }
-
-

@@ -1,6 +1,7 @@
 package databricks
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -195,6 +196,17 @@ func (d *draft) explicit() {
 	}
 	if tags, _ := d.request["tags"].(map[string]any); len(tags) > maxTags-markTags {
 		d.block(configs.TooManyTags, "request.tags", fmt.Sprintf("%d, and %d are the most beside the %d of selvage", len(tags), maxTags-markTags, markTags))
+	}
+	for _, c := range clustersOf(d.request) {
+		for _, part := range []string{"spark_conf", "spark_env_vars", "custom_tags"} {
+			m, _ := c.settings[part].(map[string]any)
+			for key, v := range m {
+				switch v.(type) {
+				case json.Number, bool:
+					m[key] = fmt.Sprint(v) // the API's values are text there; committed files hold numbers too
+				}
+			}
+		}
 	}
 }
 

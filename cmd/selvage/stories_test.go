@@ -1,0 +1,454 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io/fs"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"selvage/fabric/databricks/emulator"
+	"selvage/gitwatch/githttp"
+	"selvage/reconciler"
+	"selvage/testdata"
+)
+
+// TestMain lets the test binary be selvage itself, for the stories, and selvage's own child processes.
+func TestMain(m *testing.M) {
+	if status, ok := child(os.Args); ok {
+		os.Exit(status)
+	}
+	testscript.Main(m, map[string]func(){
+		"selvage": func() { os.Exit(command(os.Args[1:])) },
+	})
+}
+
+var update = flag.Bool("update", false, "rewrite the golden files, and what stories compare with")
+
+// TestStories runs testdata/stories/*.txtar, one story each, with real git remotes over HTTP and emulated
+// workspaces in this process. What stories may use beside testscript's own commands:
+//
+//	workspace NAME            starts an emulated workspace; sets $NAME_URL and $NAME_TOKEN (NAME in upper case). It
+//	                          refuses a changing request whose intent is not in the ledger in $WORK/state
+//	remote NAME [empty]       makes a git remote, and a clone of it in $WORK/NAME with the sample project, or nothing;
+//	                          sets $NAME_GIT
+//	push NAME [TAG]           commits what is in the clone and pushes it, with an annotated tag if one is given
+//	git NAME ARGS             runs git in the clone
+//	replace FILE OLD NEW      replaces text that must be in the file
+//	daemon [ARGS]             starts selvage run and waits until it can be asked; its log is $WORK/daemon.log.
+//	                          It is stopped at the end, if the story does not
+//	stopdaemon [-kill]        stops it with SIGTERM, and checks that it ends with status 0; or kills it
+//	until REGEXP COMMAND      runs a command again and again until its output matches, for 15 s at most
+//	plandigest VAR ARGS       sets VAR to the digest of what selvage plan ARGS shows
+//	livejobs WORKSPACE        prints the names of the live jobs, a line each
+//	livejob WORKSPACE NAME    prints the settings of a live job as JSON
+//	editjob WORKSPACE NAME P  changes a live job by hand with the merge patch P
+//	makejob WORKSPACE JSON    makes a job by hand
+//	requests WORKSPACE PATTERN [N]  checks the number of requests like "POST *", or prints it
+//	forget WORKSPACE          forgets the requests so far
+//	fault WORKSPACE JSON      declares a fault; fault WORKSPACE clear ends all
+//	tmpfs DIR SIZE            mounts a small disk; remount DIR ro|rw; fill DIR leaves no byte on it
+//
+// A story ends with a look at what the workspaces saw: a request that the real service would reject fails it.
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/stories",
+		RequireExplicitExec: true,
+		UpdateScripts:       *update,
+		Setup: func(env *testscript.Env) error {
+			s := &scene{dir: env.WorkDir, places: map[string]*emulator.Workspace{}}
+			env.Values[sceneKey{}] = s
+			env.Vars = append(env.Vars, "HOME="+env.WorkDir, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "TZ=UTC",
+				"GIT_AUTHOR_NAME=Dev", "GIT_AUTHOR_EMAIL=dev1@shop.example", "GIT_COMMITTER_NAME=Dev", "GIT_COMMITTER_EMAIL=dev1@shop.example")
+			remotes := filepath.Join(env.WorkDir, "remotes")
+			if err := os.Mkdir(remotes, 0o755); err != nil {
+				return err
+			}
+			server := httptest.NewServer(githttp.Handler(remotes))
+			s.git = server.URL
+			env.Defer(server.Close)
+			env.Defer(func() {
+				for name, w := range s.places {
+					for _, v := range w.Violations() {
+						t.Errorf("%s: the workspace %s saw: %s", filepath.Base(env.WorkDir), name, v)
+					}
+				}
+			})
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"workspace":  cmdWorkspace,
+			"remote":     cmdRemote,
+			"push":       cmdPush,
+			"git":        cmdGit,
+			"replace":    cmdReplace,
+			"daemon":     cmdDaemon,
+			"stopdaemon": cmdStopDaemon,
+			"until":      cmdUntil,
+			"plandigest": cmdPlanDigest,
+			"livejobs":   cmdLiveJobs,
+			"livejob":    cmdLiveJob,
+			"editjob":    cmdEditJob,
+			"makejob":    cmdMakeJob,
+			"requests":   cmdRequests,
+			"forget":     cmdForget,
+			"fault":      cmdFault,
+			"tmpfs":      cmdTmpfs,
+			"remount":    cmdRemount,
+			"fill":       cmdFill,
+		},
+	})
+}
+
+// scene is what a story plays in.
+type scene struct {
+	dir    string
+	git    string // URL of the server of git remotes
+	places map[string]*emulator.Workspace
+	daemon *exec.Cmd
+	ended  chan error // holds how the daemon ended
+}
+
+type sceneKey struct{}
+
+func sceneOf(ts *testscript.TestScript) *scene { return ts.Value(sceneKey{}).(*scene) }
+
+// usage ends the story where a command of it is written wrongly.
+func usage(ts *testscript.TestScript, neg bool, args []string, least, most int, form string) {
+	if neg {
+		ts.Fatalf("unsupported: ! %s", form)
+	}
+	if len(args) < least || most >= 0 && len(args) > most {
+		ts.Fatalf("usage: %s", form)
+	}
+}
+
+func (s *scene) place(ts *testscript.TestScript, name string) *emulator.Workspace {
+	w := s.places[name]
+	if w == nil {
+		ts.Fatalf("there is no workspace %s", name)
+	}
+	return w
+}
+
+func cmdWorkspace(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 1, 1, "workspace NAME")
+	s := sceneOf(ts)
+	token := "canary-" + args[0] + "-token"
+	w := emulator.New(emulator.Options{Token: token, IntentLog: filepath.Join(s.dir, "state", ledgerDir)})
+	url, stop, err := w.Start()
+	ts.Check(err)
+	ts.Defer(stop)
+	s.places[args[0]] = w
+	ts.Setenv(strings.ToUpper(args[0])+"_URL", url)
+	ts.Setenv(strings.ToUpper(args[0])+"_TOKEN", token)
+}
+
+func runGit(ts *testscript.TestScript, dir string, args ...string) {
+	cmd := exec.Command("git", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "HOME="+dir)
+	for _, name := range []string{"GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		ts.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+func cmdRemote(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 1, 2, "remote NAME [empty]")
+	s := sceneOf(ts)
+	name := args[0]
+	bare := filepath.Join(s.dir, "remotes", name+".git")
+	runGit(ts, s.dir, "init", "-q", "--bare", "-b", "main", bare)
+	runGit(ts, s.dir, "clone", "-q", bare, name)
+	runGit(ts, ts.MkAbs(name), "checkout", "-q", "-b", "main")
+	if len(args) == 1 {
+		hello, err := fs.Sub(testdata.Hello, "hello")
+		ts.Check(err)
+		ts.Check(os.CopyFS(ts.MkAbs(name), hello))
+	}
+	ts.Setenv(strings.ToUpper(name)+"_GIT", s.git+"/"+name+".git")
+}
+
+func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 1, 2, "push NAME [TAG]")
+	dir := filepath.Join(sceneOf(ts).dir, args[0])
+	runGit(ts, dir, "add", "-A")
+	runGit(ts, dir, "commit", "-q", "--allow-empty", "-m", "work "+strings.Join(args[1:], ""))
+	refs := []string{"push", "-q", "origin", "main"}
+	if len(args) == 2 {
+		runGit(ts, dir, "tag", "-a", "-m", args[1], args[1])
+		refs = append(refs, args[1])
+	}
+	runGit(ts, dir, refs...)
+}
+
+func cmdGit(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, -1, "git NAME ARGS")
+	runGit(ts, filepath.Join(sceneOf(ts).dir, args[0]), args[1:]...)
+}
+
+func cmdReplace(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 3, 3, "replace FILE OLD NEW")
+	file := ts.MkAbs(args[0])
+	text, err := os.ReadFile(file)
+	ts.Check(err)
+	if !bytes.Contains(text, []byte(args[1])) {
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(file, bytes.ReplaceAll(text, []byte(args[1]), []byte(args[2])), 0o644))
+}
+
+// selvage is a command line of ours, in the story's environment and folder.
+func (s *scene) selvage(ts *testscript.TestScript, args ...string) *exec.Cmd {
+	path, err := exec.LookPath("selvage")
+	ts.Check(err)
+	cmd := exec.Command(path, args...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = append(storyEnv(ts), "PWD="+cmd.Dir)
+	return cmd
+}
+
+// storyEnv is this process's environment with what the story has set: its own variables all have one of
+// these forms.
+func storyEnv(ts *testscript.TestScript) []string {
+	env := os.Environ()
+	s := sceneOf(ts)
+	env = append(env, "HOME="+s.dir, "TZ=UTC")
+	names := []string{"SELVAGE_CONFIG", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "NO_COLOR"}
+	for name := range s.places {
+		names = append(names, strings.ToUpper(name)+"_URL", strings.ToUpper(name)+"_TOKEN")
+	}
+	remotes, err := os.ReadDir(filepath.Join(s.dir, "remotes"))
+	ts.Check(err)
+	for _, r := range remotes {
+		names = append(names, strings.ToUpper(strings.TrimSuffix(r.Name(), ".git"))+"_GIT")
+	}
+	for _, name := range names {
+		if v := ts.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 0, -1, "daemon [ARGS]")
+	s := sceneOf(ts)
+	log, err := os.OpenFile(filepath.Join(s.dir, "daemon.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	ts.Check(err)
+	defer log.Close()
+	began, err := log.Seek(0, 2)
+	ts.Check(err)
+	cmd := s.selvage(ts, append([]string{"run"}, args...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	ts.Check(cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	s.daemon, s.ended = cmd, ended
+	ts.Defer(func() {
+		if s.daemon == cmd {
+			s.stop(syscall.SIGTERM)
+		}
+	})
+	for range 200 {
+		select {
+		case err := <-s.ended:
+			s.daemon = nil
+			text, _ := os.ReadFile(log.Name())
+			ts.Fatalf("the daemon ended: %v\n%s", err, text[began:])
+		case <-time.After(50 * time.Millisecond):
+		}
+		if text, err := os.ReadFile(log.Name()); err == nil && bytes.Contains(text[began:], []byte(`"msg":"ready"`)) {
+			return
+		}
+	}
+	ts.Fatalf("the daemon was not ready after 10 s")
+}
+
+// stop ends the daemon with a signal and returns how it ended.
+func (s *scene) stop(signal syscall.Signal) error {
+	cmd := s.daemon
+	s.daemon = nil
+	cmd.Process.Signal(signal)
+	select {
+	case err := <-s.ended:
+		return err
+	case <-time.After(20 * time.Second):
+		cmd.Process.Kill()
+		<-s.ended
+		return errors.New("it did not stop within 20 s")
+	}
+}
+
+func cmdStopDaemon(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 0, 1, "stopdaemon [-kill]")
+	s := sceneOf(ts)
+	if s.daemon == nil {
+		ts.Fatalf("no daemon is running")
+	}
+	if len(args) == 1 {
+		s.stop(syscall.SIGKILL)
+		return
+	}
+	if err := s.stop(syscall.SIGTERM); err != nil {
+		ts.Fatalf("the daemon ended: %v\n%s", err, ts.ReadFile(filepath.Join(s.dir, "daemon.log")))
+	}
+}
+
+func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, -1, "until REGEXP selvage ARGS")
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	if args[1] != "selvage" {
+		ts.Fatalf("until runs selvage, not %s", args[1])
+	}
+	s := sceneOf(ts)
+	var out []byte
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		out, _ = s.selvage(ts, args[2:]...).CombinedOutput()
+		if want.Match(out) {
+			return
+		}
+	}
+	ts.Fatalf("no match for %s within 15 s; last:\n%s", args[0], out)
+}
+
+func cmdPlanDigest(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, -1, "plandigest VAR ARGS")
+	cmd := sceneOf(ts).selvage(ts, append([]string{"plan", "--output", "json"}, args[1:]...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, _ := cmd.Output() // 2 says that there are changes
+	var d reconciler.Decision
+	if err := json.Unmarshal(out, &d); err != nil || d.Plan.Digest == "" {
+		ts.Fatalf("there is no plan to approve: %s%s", out, stderr.String())
+	}
+	ts.Setenv(args[0], d.Plan.Digest[:6])
+}
+
+func cmdLiveJobs(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 1, 1, "livejobs WORKSPACE")
+	var names []string
+	for _, j := range sceneOf(ts).place(ts, args[0]).Jobs() {
+		names = append(names, j.Name)
+	}
+	slices.Sort(names)
+	write(ts, strings.Join(append(names, ""), "\n"))
+}
+
+// write is the output of a story's own command, for stdout and cmp.
+func write(ts *testscript.TestScript, text string) {
+	_, err := ts.Stdout().Write([]byte(text))
+	ts.Check(err)
+}
+
+func (s *scene) job(ts *testscript.TestScript, place, name string) emulator.Job {
+	for _, j := range s.place(ts, place).Jobs() {
+		if j.Name == name {
+			return j
+		}
+	}
+	ts.Fatalf("there is no job %s in %s", name, place)
+	panic("unreachable")
+}
+
+func cmdLiveJob(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, 2, "livejob WORKSPACE NAME")
+	var b bytes.Buffer
+	ts.Check(json.Indent(&b, sceneOf(ts).job(ts, args[0], args[1]).Settings, "", "  "))
+	write(ts, b.String()+"\n")
+}
+
+func cmdEditJob(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 3, 3, "editjob WORKSPACE NAME PATCH")
+	s := sceneOf(ts)
+	ts.Check(s.place(ts, args[0]).PatchJob(s.job(ts, args[0], args[1]).ID, []byte(args[2])))
+}
+
+func cmdMakeJob(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, 2, "makejob WORKSPACE JSON")
+	_, err := sceneOf(ts).place(ts, args[0]).CreateJob([]byte(args[1]))
+	ts.Check(err)
+}
+
+func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, 3, "requests WORKSPACE PATTERN [N]")
+	n := sceneOf(ts).place(ts, args[0]).Count(args[1])
+	if len(args) == 2 {
+		write(ts, strconv.Itoa(n)+"\n")
+		return
+	}
+	if want, err := strconv.Atoi(args[2]); err != nil || n != want {
+		ts.Fatalf("%s saw %d requests like %q, not %s", args[0], n, args[1], args[2])
+	}
+}
+
+func cmdForget(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 1, 1, "forget WORKSPACE")
+	sceneOf(ts).place(ts, args[0]).ResetJournal()
+}
+
+func cmdFault(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, 2, "fault WORKSPACE JSON|clear")
+	w := sceneOf(ts).place(ts, args[0])
+	if args[1] == "clear" {
+		w.ClearFaults()
+		return
+	}
+	var f emulator.Fault
+	ts.Check(json.Unmarshal([]byte(args[1]), &f))
+	w.Fault(f)
+}
+
+// cmdTmpfs mounts a disk of its own, because root writes to every folder of any other, and fills it.
+func cmdTmpfs(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, 2, "tmpfs DIR SIZE")
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+args[1]); err != nil {
+		ts.Fatalf("mount a small disk: %v (this story needs root that may mount)", err)
+	}
+	ts.Defer(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+func cmdRemount(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, 2, "remount DIR ro|rw")
+	flags := uintptr(unix.MS_REMOUNT)
+	if args[1] == "ro" {
+		flags |= unix.MS_RDONLY
+	}
+	ts.Check(unix.Mount("tmpfs", ts.MkAbs(args[0]), "tmpfs", flags, ""))
+}
+
+func cmdFill(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 1, 1, "fill DIR")
+	f, err := os.Create(filepath.Join(ts.MkAbs(args[0]), "filler"))
+	ts.Check(err)
+	defer f.Close()
+	for block := make([]byte, 64<<10); len(block) > 0; {
+		if _, err := f.Write(block); err == nil {
+			continue
+		} else if !errors.Is(err, syscall.ENOSPC) {
+			ts.Fatalf("%v", err)
+		}
+		block = block[:len(block)/2]
+	}
+}
