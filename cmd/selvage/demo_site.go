@@ -207,7 +207,10 @@ func (s *demoSite) git(ctx context.Context, dir string, args ...string) (string,
 	ownGroup(cmd)
 	out, err := cmd.CombinedOutput()
 	text := strings.TrimRight(string(out), "\n")
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return text, ctx.Err()
+	case err != nil:
 		return text, fmt.Errorf("git %s: %w\n%s", strings.Join(args, " "), err, text)
 	}
 	return text, nil

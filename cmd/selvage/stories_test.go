@@ -216,39 +216,6 @@ func cmdReplace(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(file, bytes.ReplaceAll(text, []byte(args[1]), []byte(args[2])), 0o644))
 }
 
-// selvage is a command line of ours, in the story's environment and folder.
-func (s *scene) selvage(ts *testscript.TestScript, args ...string) *exec.Cmd {
-	path, err := exec.LookPath("selvage")
-	ts.Check(err)
-	cmd := exec.Command(path, args...)
-	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = append(storyEnv(ts), "PWD="+cmd.Dir)
-	return cmd
-}
-
-// storyEnv is this process's environment with what the story has set: its own variables all have one of
-// these forms.
-func storyEnv(ts *testscript.TestScript) []string {
-	env := os.Environ()
-	s := sceneOf(ts)
-	env = append(env, "HOME="+s.dir, "TZ=UTC")
-	names := []string{"SELVAGE_CONFIG", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "NO_COLOR"}
-	for name := range s.places {
-		names = append(names, strings.ToUpper(name)+"_URL", strings.ToUpper(name)+"_TOKEN")
-	}
-	remotes, err := os.ReadDir(filepath.Join(s.dir, "remotes"))
-	ts.Check(err)
-	for _, r := range remotes {
-		names = append(names, strings.ToUpper(strings.TrimSuffix(r.Name(), ".git"))+"_GIT")
-	}
-	for _, name := range names {
-		if v := ts.Getenv(name); v != "" {
-			env = append(env, name+"="+v)
-		}
-	}
-	return env
-}
-
 func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 0, -1, "daemon [ARGS]")
 	s := sceneOf(ts)
@@ -257,8 +224,12 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	defer log.Close()
 	began, err := log.Seek(0, 2)
 	ts.Check(err)
-	cmd := s.selvage(ts, append([]string{"run"}, args...)...)
-	cmd.Stdout, cmd.Stderr = log, log
+	ts.Check(ts.Exec("env", "-0"))
+	env := strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\x00"), "\x00")
+	path, err := exec.LookPath("selvage")
+	ts.Check(err)
+	cmd := exec.Command(path, append([]string{"run"}, args...)...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), env, log, log
 	ts.Check(cmd.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -314,32 +285,24 @@ func cmdStopDaemon(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, args, 2, -1, "until REGEXP selvage ARGS")
+	usage(ts, neg, args, 2, -1, "until REGEXP COMMAND")
 	want, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	if args[1] != "selvage" {
-		ts.Fatalf("until runs selvage, not %s", args[1])
-	}
-	s := sceneOf(ts)
-	var out []byte
 	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		out, _ = s.selvage(ts, args[2:]...).CombinedOutput()
-		if want.Match(out) {
+		_ = ts.Exec(args[1], args[2:]...) // its output says all
+		if want.MatchString(ts.ReadFile("stdout") + ts.ReadFile("stderr")) {
 			return
 		}
 	}
-	ts.Fatalf("no match for %s within 15 s; last:\n%s", args[0], out)
+	ts.Fatalf("no match for %s within 15 s; last:\n%s%s", args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 }
 
 func cmdPlanDigest(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, -1, "plandigest VAR ARGS")
-	cmd := sceneOf(ts).selvage(ts, append([]string{"plan", "--output", "json"}, args[1:]...)...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, _ := cmd.Output() // 2 says that there are changes
+	_ = ts.Exec("selvage", append([]string{"plan", "--output", "json"}, args[1:]...)...) // 2 says that there are changes
 	var d reconciler.Decision
-	if err := json.Unmarshal(out, &d); err != nil || d.Plan.Digest == "" {
-		ts.Fatalf("there is no plan to approve: %s%s", out, stderr.String())
+	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &d); err != nil || d.Plan.Digest == "" {
+		ts.Fatalf("there is no plan to approve: %s%s", ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 	}
 	ts.Setenv(args[0], d.Plan.Digest[:6])
 }
@@ -351,11 +314,11 @@ func cmdLiveJobs(ts *testscript.TestScript, neg bool, args []string) {
 		names = append(names, j.Name)
 	}
 	slices.Sort(names)
-	write(ts, strings.Join(append(names, ""), "\n"))
+	say(ts, strings.Join(append(names, ""), "\n"))
 }
 
-// write is the output of a story's own command, for stdout and cmp.
-func write(ts *testscript.TestScript, text string) {
+// say is the output of a story's own command, for stdout and cmp.
+func say(ts *testscript.TestScript, text string) {
 	_, err := ts.Stdout().Write([]byte(text))
 	ts.Check(err)
 }
@@ -374,7 +337,7 @@ func cmdLiveJob(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, 2, "livejob WORKSPACE NAME")
 	var b bytes.Buffer
 	ts.Check(json.Indent(&b, sceneOf(ts).job(ts, args[0], args[1]).Settings, "", "  "))
-	write(ts, b.String()+"\n")
+	say(ts, b.String()+"\n")
 }
 
 func cmdEditJob(ts *testscript.TestScript, neg bool, args []string) {
@@ -393,7 +356,7 @@ func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, 3, "requests WORKSPACE PATTERN [N]")
 	n := sceneOf(ts).place(ts, args[0]).Count(args[1])
 	if len(args) == 2 {
-		write(ts, strconv.Itoa(n)+"\n")
+		say(ts, strconv.Itoa(n)+"\n")
 		return
 	}
 	if want, err := strconv.Atoi(args[2]); err != nil || n != want {
