@@ -166,7 +166,7 @@ var codes = map[Code]meaning{
 	Unstable:          {Note, "a field is still different after it was written; it is left alone until the release changes it", "see whether a cluster policy or another tool sets it"},
 	Observing:         {Wait, "the deployment only observes", "set mode: apply in selvage.yaml when the plan is what you want"},
 	FirstApply:        {Wait, "the first apply of a deployment needs a person", "read the plan, then: selvage apply DEPLOYMENT"},
-	Suspended:         {Wait, "suspended", "selvage resume DEPLOYMENT"},
+	Suspended:         {Wait, "suspended", "selvage resume TARGET"},
 	Approved:          {Note, "a person approved this plan", ""},
 	PlanChanged:       {Wait, "the plan is no longer the one that was approved", "look at it again: selvage plan DEPLOYMENT"},
 	NotDescendant:     {Wait, "the release does not descend from the one that is live", "if it is meant: selvage apply DEPLOYMENT --revision TAG"},

@@ -58,6 +58,7 @@ func Starter(s StarterData) []byte {
 		if p.path != "." {
 			fmt.Fprintf(&b, "    path: %s   # the folder of pbt_project.yml\n", scalar(p.path))
 		}
+		b.WriteString("    # prophecy_id: 3224   # the project's id in the authoring tool, where its jobs hold a placeholder for it\n")
 		b.WriteString(starterAuth(git))
 	}
 	for _, why := range left {

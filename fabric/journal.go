@@ -81,6 +81,14 @@ func UsePermit(ctx context.Context) (nonce string, err error) {
 	return p.Nonce, nil
 }
 
+// Busy is the error of an Observe, or of anything else, that a fabric did not let through now: it asked
+// to be left alone. Whoever gets it comes back then, and waits nowhere meanwhile.
+type Busy struct{ Until time.Time }
+
+func (b *Busy) Error() string {
+	return "the fabric asked to be left alone until " + b.Until.UTC().Format(time.RFC3339)
+}
+
 // Outcome is what became of a step.
 type Outcome struct {
 	Results []Result // one per change of the step, in its order; none for an upload step that was done

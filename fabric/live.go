@@ -16,6 +16,7 @@ type Object struct {
 	Doc     Doc  // what the fabric says, without the mark; zero for objects that carry no mark
 	URL     string
 	Managed bool // a mark of some installation stands on it
+	Unread  bool // it is there with that mark, and what it holds could not be read: Doc is zero
 }
 
 // Live is one look at a fabric. It is immutable once Observe returned it, and shared by all
@@ -107,7 +108,7 @@ func (l *Live) Objects() []Object { return l.objects }
 //   - Present: the object carries the owner's mark and has the known id, or no id is known and a
 //     complete listing holds that one mark;
 //   - Absent: the fabric said so of that id, or no id is known and a complete listing holds no such mark;
-//   - Unknown: anything else, with the finding that says why.
+//   - Unknown: anything else, an object that could not be read too, with the finding that says why.
 //
 // A copy made by hand carries the mark of its original; the id tells them apart, and the copy is nobody's.
 func (l *Live) Lookup(installation string, kind Kind, o Owner, id string) (Object, Presence, configs.Finding) {
@@ -117,7 +118,7 @@ func (l *Live) Lookup(installation string, kind Kind, o Owner, id string) (Objec
 			if !obj.Mark.Owns(installation, o) {
 				return obj, Unknown, configs.Found(configs.MarkMissing, string(o.Key), fmt.Sprintf("%s %s", kind, id))
 			}
-			return obj, Present, configs.Finding{}
+			return present(obj, o)
 		}
 		if l.gone[id] {
 			return Object{}, Absent, configs.Finding{}
@@ -133,9 +134,17 @@ func (l *Live) Lookup(installation string, kind Kind, o Owner, id string) (Objec
 	case !l.Complete: // a single one may be the copy of one that was not seen
 		return Object{}, Unknown, configs.Found(configs.NotSeen, string(o.Key), "the listing is not complete")
 	case len(found) == 1:
-		return l.objects[found[0]], Present, configs.Finding{}
+		return present(l.objects[found[0]], o)
 	}
 	return Object{}, Absent, configs.Finding{}
+}
+
+// present is the answer about an object that is the owner's.
+func present(obj Object, o Owner) (Object, Presence, configs.Finding) {
+	if obj.Unread {
+		return obj, Unknown, configs.Found(configs.NotSeen, string(o.Key), fmt.Sprintf("%s %s is there and can't be read in full", obj.Kind, obj.ID))
+	}
+	return obj, Present, configs.Finding{}
 }
 
 // Named are the objects of that kind and name.

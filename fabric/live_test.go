@@ -16,6 +16,10 @@ func TestLookup(t *testing.T) {
 	other := func(id string, m Mark) Object {
 		return Object{ID: id, Kind: "job", Name: "daily", Mark: m, Managed: m != Mark{}}
 	}
+	unread := func(o Object) Object {
+		o.Unread = true
+		return o
+	}
 	for _, tt := range []struct {
 		name     string
 		objects  []Object
@@ -42,6 +46,9 @@ func TestLookup(t *testing.T) {
 		{name: "by mark, in a look that may lack its original", objects: []Object{ours("7", "n")}, partial: true, want: Unknown, wantCode: configs.NotSeen},
 		{name: "by mark, copied", objects: []Object{ours("7", "n"), ours("8", "n")}, want: Unknown, wantCode: configs.MarkCopied},
 		{name: "by mark, listed twice", objects: []Object{ours("7", "n"), ours("7", "n")}, want: Present, wantID: "7"},
+		{name: "by id, and it could not be read", objects: []Object{unread(ours("7", "n"))}, id: "7", want: Unknown, wantID: "7", wantCode: configs.NotSeen},
+		{name: "by mark, and it could not be read", objects: []Object{unread(ours("7", "n"))}, want: Unknown, wantID: "7", wantCode: configs.NotSeen},
+		{name: "by mark, and its copy could not be read", objects: []Object{ours("7", "n"), unread(ours("8", "n"))}, want: Unknown, wantCode: configs.MarkCopied},
 		{name: "no mark anywhere", objects: []Object{other("6", Mark{})}, want: Absent},
 		{name: "no mark in what was seen", partial: true, want: Unknown, wantCode: configs.NotSeen},
 	} {

@@ -42,7 +42,7 @@ func (rd *round) act(ctx context.Context) error {
 	}
 	done, tally := rd.carryOut(ctx)
 	rd.mu.Lock()
-	rd.wrote[rd.name] = time.Now()
+	rd.wrote[rd.name] = time.Now().Add(1) // a look that began in this very instant did not see it
 	rd.mu.Unlock()
 	if len(done) > 0 {
 		if err := rd.reach(ctx, Settling, settlingSteps(done)); err != nil {

@@ -76,7 +76,9 @@ func suspensionFinding(s Suspension) configs.Finding {
 	if s.Why != "" {
 		particulars += ": " + s.Why
 	}
-	return configs.Found(configs.Suspended, s.Target, particulars)
+	f := configs.Found(configs.Suspended, s.Target, particulars)
+	f.Next = "selvage resume " + s.Target // which may be the fabric
+	return f
 }
 
 // open reports that no gate holds the plan back.

@@ -120,12 +120,24 @@ func next(s Status, last Decision, d *configs.Deployment) string {
 		return suspensionFinding(*s.Suspension).Text
 	case len(s.Alarms) > 0:
 		return string(s.Alarms[0].Code) + ": " + s.Alarms[0].Subject
-	case s.Result.Level() >= configs.Wait:
+	case s.Result.Level() >= configs.Skip:
 		return s.Result.Text
+	case unreadable(last) != "": // what is live is kept as it is meanwhile, so the result may be fine
+		return unreadable(last)
 	case !last.Again.IsZero() && last.Again.After(time.Now()):
 		return "looks again at " + last.Again.Format(time.TimeOnly)
 	}
 	return fmt.Sprintf("polls every %s", d.Project.Poll)
+}
+
+// unreadable is why the repository was not read before a decision; empty where it was.
+func unreadable(d Decision) string {
+	for _, f := range d.Findings {
+		if f.Code == configs.GitUnreachable {
+			return f.Text
+		}
+	}
+	return ""
 }
 
 // Plan implements Operator.

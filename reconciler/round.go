@@ -108,8 +108,14 @@ func (rd *round) over(code configs.Code, particulars string) error {
 	return errOver
 }
 
-// fail ends the round with an error that has this code.
+// fail ends the round with an error that has this code. A fabric that wants to be left alone is no
+// error: the round is over until then.
 func (rd *round) fail(code configs.Code, err error) error {
+	var busy *fabric.Busy
+	if errors.As(err, &busy) {
+		rd.out.Again = busy.Until
+		return rd.over(configs.BackingOff, err.Error())
+	}
 	rd.out.Result = configs.Found(code, rd.name, err.Error())
 	return fmt.Errorf("%s: %w", rd.name, err)
 }

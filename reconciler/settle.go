@@ -102,7 +102,7 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 	}
 	place := rd.Fabrics[rd.d.Fabric.Name]
 	if len(touched) > lookedAtSingly {
-		if err := rd.lookSince(ctx, time.Now()); err != nil {
+		if err := rd.lookSince(ctx, time.Now().Add(1)); err != nil {
 			return err
 		}
 	} else {

@@ -68,7 +68,7 @@ func TestDemoOfObservers(t *testing.T) {
 			t.Errorf("the error does not say %q: %v", part, err)
 		}
 	}
-	if strings.Contains(out, "outcome") {
+	if strings.Contains(out, "s  outcome") {
 		t.Errorf("something was written\n%s", out)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -110,7 +111,14 @@ func examineState(ctx context.Context, dir string) symptom {
 	}
 	if err != nil {
 		s.Text = fmt.Sprintf("%s can't be written: %v", dir, err)
-		s.Next = "let the user of the service write there, and see that the disk is writable and has room"
+		switch {
+		case errors.Is(err, syscall.ENOSPC):
+			s.Next = "free space on that disk"
+		case errors.Is(err, syscall.EROFS):
+			s.Next = "mount that file system writable"
+		default:
+			s.Next = "let the user that runs selvage write there"
+		}
 		return s
 	}
 	s.OK, s.Text = true, dir+" can be written"

@@ -60,7 +60,7 @@ func openInstallation(ctx context.Context, c *configs.Config, log *zap.Logger) (
 	i := &installation{dir: c.State}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, i.Close())
+			_ = i.Close() // nothing was begun
 		}
 	}()
 	if err := os.MkdirAll(i.dir, 0o750); err != nil {

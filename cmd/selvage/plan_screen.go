@@ -25,7 +25,7 @@ func (s screen) plan(d reconciler.Decision, now reconciler.Status, revision stri
 	s.changes(&b, d)
 	s.stripped(&b, d.Plan)
 	s.gates(&b, d, "\n  gates\n")
-	if odd := worthShowing(d.Findings); len(odd) > 0 {
+	if odd := elsewhere(worthShowing(d.Findings), d.Plan); len(odd) > 0 {
 		b.WriteString("\n  noticed\n")
 		s.findings(&b, odd, d.Deployment, "    ")
 	}
@@ -97,6 +97,7 @@ func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
 		if c.Hindrance == fabric.Free {
 			continue
 		}
+		b.WriteString("      " + visible(c.Reason.Text) + "\n")
 		if n := next(c.Reason, d.Deployment); n != "" {
 			b.WriteString("      next: " + visible(n) + "\n")
 		}
@@ -147,9 +148,9 @@ func changeWords(c fabric.Change) string {
 	}
 	switch {
 	case c.Hindrance == fabric.Blocked:
-		return fmt.Sprintf("%s  blocked: %s", what, visible(c.Reason.Text))
+		return what + "  blocked"
 	case c.Hindrance == fabric.Deferred:
-		return fmt.Sprintf("%s  deferred: %s", what, visible(c.Reason.Text))
+		return what + "  deferred"
 	case c.Action == fabric.Delete:
 		return what + "  is deleted: " + visible(c.Reason.Text)
 	case c.Action == fabric.Release:
@@ -258,6 +259,13 @@ func (s screen) planFoot(d reconciler.Decision, revision string) string {
 		}
 	}
 	return head + " Nothing is written until every gate passes."
+}
+
+// elsewhere are the findings that no change of the plan tells.
+func elsewhere(fs []configs.Finding, p reconciler.Plan) []configs.Finding {
+	return slices.DeleteFunc(slices.Clone(fs), func(f configs.Finding) bool {
+		return slices.ContainsFunc(p.Changes, func(c fabric.Change) bool { return c.Hindrance != fabric.Free && c.Reason.Text == f.Text })
+	})
 }
 
 // hindered are the changes that something holds back in the wanted way.

@@ -47,11 +47,17 @@ func explain(err error) (sentence, hint string) {
 	case errors.Is(err, control.ErrNotRunning):
 		return err.Error(), "start it with: selvage run"
 	case errors.Is(err, ledger.ErrBroken):
-		return err.Error(), "nothing is written to a log that is not intact: selvage log verify says what and where; keep a copy, then restore the state from a backup"
+		what, todo, _ := strings.Cut(err.Error(), ". Copy the folder away")
+		return what, "copy the folder away" + todo
+	case errors.Is(err, ledger.ErrFailed):
+		what, todo, _ := strings.Cut(err.Error(), ". Nothing is applied without it: ")
+		return what + ": nothing is applied without it", todo
 	case errors.Is(err, syscall.ENOSPC):
-		return err.Error(), "free space on that disk; nothing was applied without the log"
-	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
-		return err.Error(), "run as the user whose files these are (of the service: sudo -u selvage), and see that the disk is writable"
+		return err.Error(), "free space on that disk"
+	case errors.Is(err, syscall.EROFS):
+		return err.Error(), "mount that file system writable"
+	case errors.Is(err, os.ErrPermission):
+		return err.Error(), "run as the user whose files these are; for those of the service: sudo -u selvage selvage ..."
 	}
 	return err.Error(), ""
 }

@@ -58,7 +58,11 @@ func (a *app) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, i.Close()) }()
+	defer func() {
+		if cerr := i.Close(); err == nil { // else one leads to the other
+			err = cerr
+		}
+	}()
 	server, err := control.Listen(i.path(socketFile), i)
 	if err != nil {
 		return err

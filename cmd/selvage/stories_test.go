@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
 	"io/fs"
 	"net/http/httptest"
 	"os"
@@ -42,6 +43,10 @@ var update = flag.Bool("update", false, "rewrite the golden files, and what stor
 // TestStories runs testdata/stories/*.txtar, one story each, with real git remotes over HTTP and emulated
 // workspaces in this process. What stories may use beside testscript's own commands:
 //
+//	site [new]                makes most of what follows in one line: workspaces production and development, remotes hello
+//	                          (with the tag HelloSelvage/1.0.0) and other, selvage.yaml with the deployments
+//	                          hello@production (following tags) and other@development (following main), both applied
+//	                          unless new
 //	workspace NAME            starts an emulated workspace; sets $NAME_URL and $NAME_TOKEN (NAME in upper case). It
 //	                          refuses a changing request whose intent is not in the ledger in $WORK/state
 //	remote NAME [empty]       makes a git remote, and a clone of it in $WORK/NAME with the sample project, or nothing;
@@ -51,8 +56,11 @@ var update = flag.Bool("update", false, "rewrite the golden files, and what stor
 //	replace FILE OLD NEW      replaces text that must be in the file
 //	daemon [ARGS]             starts selvage run and waits until it can be asked; its log is $WORK/daemon.log.
 //	                          It is stopped at the end, if the story does not
-//	stopdaemon [-kill]        stops it with SIGTERM, and checks that it ends with status 0; or kills it
-//	until REGEXP COMMAND      runs a command again and again until its output matches, for 15 s at most
+//	stopdaemon [-kill]        stops it with SIGTERM, and checks that it ends with status 0 (with !: that it does
+//	                          not); or kills it
+//	until REGEXP selvage ARGS runs selvage again and again until its output matches, for 15 s at most
+//	terminal ANSWER ARGS      runs selvage ARGS at a terminal of its own, types ANSWER and return, and prints what the
+//	                          terminal showed; with !, the command must end with another status than 0
 //	plandigest VAR ARGS       sets VAR to the digest of what selvage plan ARGS shows
 //	livejobs WORKSPACE        prints the names of the live jobs, a line each
 //	livejob WORKSPACE NAME    prints the settings of a live job as JSON
@@ -91,6 +99,7 @@ func TestStories(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"site":       cmdSite,
 			"workspace":  cmdWorkspace,
 			"remote":     cmdRemote,
 			"push":       cmdPush,
@@ -99,6 +108,7 @@ func TestStories(t *testing.T) {
 			"daemon":     cmdDaemon,
 			"stopdaemon": cmdStopDaemon,
 			"until":      cmdUntil,
+			"terminal":   cmdTerminal,
 			"plandigest": cmdPlanDigest,
 			"livejobs":   cmdLiveJobs,
 			"livejob":    cmdLiveJob,
@@ -119,6 +129,7 @@ type scene struct {
 	dir    string
 	git    string // URL of the server of git remotes
 	places map[string]*emulator.Workspace
+	vars   []string // names of variables that a command of ours is run with
 	daemon *exec.Cmd
 	ended  chan error // holds how the daemon ended
 }
@@ -137,12 +148,75 @@ func usage(ts *testscript.TestScript, neg bool, args []string, least, most int, 
 	}
 }
 
+// setenv sets a variable for the rest of the story.
+func (s *scene) setenv(ts *testscript.TestScript, name, value string) {
+	ts.Setenv(name, value)
+	s.vars = append(s.vars, name)
+}
+
+// selvage is a command line of ours in the story's folder and environment. Unlike exec it stays out of the
+// story's log.
+func (s *scene) selvage(ts *testscript.TestScript, args ...string) *exec.Cmd {
+	path, err := exec.LookPath("selvage")
+	ts.Check(err)
+	cmd := exec.Command(path, args...)
+	cmd.Dir = ts.MkAbs(".")
+	for _, name := range append([]string{"PATH", "HOME", "TMPDIR", "TZ", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "SELVAGE_CONFIG", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "NO_COLOR"}, s.vars...) {
+		if v := ts.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	return cmd
+}
+
 func (s *scene) place(ts *testscript.TestScript, name string) *emulator.Workspace {
 	w := s.places[name]
 	if w == nil {
 		ts.Fatalf("there is no workspace %s", name)
 	}
 	return w
+}
+
+// siteYAML is the configuration of the command site.
+const siteYAML = `state: state
+fabrics:
+  production:
+    databricks: {host: "${env:PRODUCTION_URL}", token: "${env:PRODUCTION_TOKEN}"}
+    prophecy_ids: [1174]
+  development:
+    databricks: {host: "${env:DEVELOPMENT_URL}", token: "${env:DEVELOPMENT_TOKEN}"}
+    prophecy_ids: [1174]
+projects:
+  hello: {git: "${env:HELLO_GIT}", prophecy_id: 3224, poll: 1s}
+  other: {git: "${env:OTHER_GIT}", prophecy_id: 3225, poll: 1s}
+deployments:
+  - {project: hello, fabric: production, mode: apply, follow: {tag: "HelloSelvage/*"}}
+  - {project: other, fabric: development, mode: apply, follow: {branch: main}}
+`
+
+func cmdSite(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 0, 1, "site [new]")
+	for _, name := range []string{"production", "development"} {
+		cmdWorkspace(ts, false, []string{name})
+	}
+	for _, name := range []string{"hello", "other"} {
+		cmdRemote(ts, false, []string{name})
+	}
+	cmdPush(ts, false, []string{"hello", "HelloSelvage/1.0.0"})
+	cmdPush(ts, false, []string{"other"})
+	ts.Check(os.WriteFile(ts.MkAbs("selvage.yaml"), []byte(siteYAML), 0o644))
+	if len(args) == 1 {
+		return
+	}
+	for _, name := range []string{"hello@production", "other@development"} {
+		cmdPlanDigest(ts, false, []string{"PLAN", name})
+		if out, err := sceneOf(ts).selvage(ts, "apply", name, "--plan", ts.Getenv("PLAN")).CombinedOutput(); err != nil {
+			ts.Fatalf("apply %s: %v\n%s", name, err, out)
+		}
+	}
+	for _, w := range sceneOf(ts).places {
+		w.ResetJournal()
+	}
 }
 
 func cmdWorkspace(ts *testscript.TestScript, neg bool, args []string) {
@@ -154,8 +228,8 @@ func cmdWorkspace(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(stop)
 	s.places[args[0]] = w
-	ts.Setenv(strings.ToUpper(args[0])+"_URL", url)
-	ts.Setenv(strings.ToUpper(args[0])+"_TOKEN", token)
+	s.setenv(ts, strings.ToUpper(args[0])+"_URL", url)
+	s.setenv(ts, strings.ToUpper(args[0])+"_TOKEN", token)
 }
 
 func runGit(ts *testscript.TestScript, dir string, args ...string) {
@@ -184,7 +258,7 @@ func cmdRemote(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		ts.Check(os.CopyFS(ts.MkAbs(name), hello))
 	}
-	ts.Setenv(strings.ToUpper(name)+"_GIT", s.git+"/"+name+".git")
+	s.setenv(ts, strings.ToUpper(name)+"_GIT", s.git+"/"+name+".git")
 }
 
 func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
@@ -224,12 +298,8 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	defer log.Close()
 	began, err := log.Seek(0, 2)
 	ts.Check(err)
-	ts.Check(ts.Exec("env", "-0"))
-	env := strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\x00"), "\x00")
-	path, err := exec.LookPath("selvage")
-	ts.Check(err)
-	cmd := exec.Command(path, append([]string{"run"}, args...)...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), env, log, log
+	cmd := s.selvage(ts, append([]string{"run"}, args...)...)
+	cmd.Stdout, cmd.Stderr = log, log
 	ts.Check(cmd.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -270,7 +340,7 @@ func (s *scene) stop(signal syscall.Signal) error {
 }
 
 func cmdStopDaemon(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, args, 0, 1, "stopdaemon [-kill]")
+	usage(ts, false, args, 0, 1, "[!] stopdaemon [-kill]")
 	s := sceneOf(ts)
 	if s.daemon == nil {
 		ts.Fatalf("no daemon is running")
@@ -279,7 +349,7 @@ func cmdStopDaemon(ts *testscript.TestScript, neg bool, args []string) {
 		s.stop(syscall.SIGKILL)
 		return
 	}
-	if err := s.stop(syscall.SIGTERM); err != nil {
+	if err := s.stop(syscall.SIGTERM); (err != nil) != neg {
 		ts.Fatalf("the daemon ended: %v\n%s", err, ts.ReadFile(filepath.Join(s.dir, "daemon.log")))
 	}
 }
@@ -288,21 +358,58 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, -1, "until REGEXP COMMAND")
 	want, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
+	if args[1] != "selvage" {
+		ts.Fatalf("until runs selvage, not %s", args[1])
+	}
+	var out []byte
 	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		_ = ts.Exec(args[1], args[2:]...) // its output says all
-		if want.MatchString(ts.ReadFile("stdout") + ts.ReadFile("stderr")) {
+		out, _ = sceneOf(ts).selvage(ts, args[2:]...).CombinedOutput() // what it prints says all
+		if want.Match(out) {
 			return
 		}
 	}
-	ts.Fatalf("no match for %s within 15 s; last:\n%s%s", args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	ts.Fatalf("no match for %s within 15 s; last:\n%s", args[0], out)
+}
+
+func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, false, args, 2, -1, "[!] terminal ANSWER ARGS")
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	ts.Check(err)
+	defer keyboard.Close()
+	n, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPTN)
+	ts.Check(err)
+	ts.Check(unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0))
+	screen, err := os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
+	ts.Check(err)
+	cmd := sceneOf(ts).selvage(ts, args[1:]...)
+	cmd.Env = append(cmd.Env, "TERM=xterm")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = screen, screen, screen
+	err = cmd.Start()
+	screen.Close()
+	ts.Check(err)
+	shown := make(chan []byte)
+	go func() {
+		text, _ := io.ReadAll(keyboard) // ends with EIO once nobody has the terminal any more
+		shown <- text
+	}()
+	_, err = keyboard.WriteString(args[0] + "\n")
+	ts.Check(err)
+	err = cmd.Wait()
+	say(ts, strings.ReplaceAll(string(<-shown), "\r\n", "\n"))
+	if (err != nil) != neg {
+		ts.Fatalf("selvage %s: %v", strings.Join(args[1:], " "), err)
+	}
 }
 
 func cmdPlanDigest(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, -1, "plandigest VAR ARGS")
-	_ = ts.Exec("selvage", append([]string{"plan", "--output", "json"}, args[1:]...)...) // 2 says that there are changes
+	cmd := sceneOf(ts).selvage(ts, append([]string{"plan", "--output", "json"}, args[1:]...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, _ := cmd.Output() // 2 says that there are changes
 	var d reconciler.Decision
-	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &d); err != nil || d.Plan.Digest == "" {
-		ts.Fatalf("there is no plan to approve: %s%s", ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	if err := json.Unmarshal(out, &d); err != nil || d.Plan.Digest == "" {
+		ts.Fatalf("there is no plan to approve: %s%s", out, stderr.Bytes())
 	}
 	ts.Setenv(args[0], d.Plan.Digest[:6])
 }

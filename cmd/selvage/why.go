@@ -59,12 +59,12 @@ func (s screen) why(d reconciler.Decision) string {
 	if drift := d.Plan.Drift(); len(drift) > 0 {
 		b.WriteString("\n  drift\n")
 		for _, c := range drift {
-			fmt.Fprintf(&b, "    %s  %s\n", visible(string(c.Key)), visible(c.Reason.Text))
+			fmt.Fprintf(&b, "    %s: %s\n", visible(string(c.Key)), visible(c.Reason.Text))
 		}
 	}
 	for _, group := range groups {
 		var list []configs.Finding
-		for _, f := range d.Findings {
+		for _, f := range elsewhere(d.Findings, d.Plan) {
 			if group.holds(f) {
 				list = append(list, f)
 			}
@@ -77,13 +77,20 @@ func (s screen) why(d reconciler.Decision) string {
 	return b.String()
 }
 
-// held lists the changes that something holds back.
+// held lists the changes that something holds back; where a finding says in which file and field the reason
+// lies, by that.
 func (s screen) held(b *strings.Builder, d reconciler.Decision, h fabric.Hindrance, heading string) {
 	for i, c := range hindered(d.Plan, h) {
 		if i == 0 {
 			b.WriteString(heading)
 		}
-		fmt.Fprintf(b, "    %s  %s%s\n", visible(string(c.Key)), visible(c.Reason.Text), code(c.Reason))
+		about := string(c.Key)
+		for _, f := range d.Findings {
+			if f.Text == c.Reason.Text && strings.HasPrefix(f.Subject, about) {
+				about = f.Subject
+			}
+		}
+		fmt.Fprintf(b, "    %s: %s%s\n", visible(about), visible(c.Reason.Text), code(c.Reason))
 		if n := next(c.Reason, d.Deployment); n != "" {
 			fmt.Fprintf(b, "      next: %s\n", visible(n))
 		}

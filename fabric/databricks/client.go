@@ -95,6 +95,9 @@ func (w *Workspace) failed(c call, x *exchange) *CallError {
 			e.cause = known
 		}
 	}
+	if busy := new(fabric.Busy); errors.As(x.err, &busy) {
+		e.cause = busy
+	}
 	return e
 }
 

@@ -168,27 +168,27 @@ func (w *Workspace) create(ctx context.Context, c fabric.Change, j fabric.Journa
 	}, j)
 }
 
-// byNonce finds the job that a create made. Somebody may have copied it by hand since: the original is older.
+// byNonce finds the job that a create made. Where somebody copied it by hand since, mark and all,
+// nothing says which is the original: ids have no order. It finds none then, and the intent stays open.
 func (w *Workspace) byNonce(ctx context.Context, d fabric.Doc, nonce string) (id string, ok bool, err error) {
 	name, _ := d.At("name").(string)
 	jobs, err := w.list(ctx, map[string]any{"name": name})
 	if err != nil {
 		return "", false, err
 	}
-	var oldest listed
 	for _, l := range jobs {
 		o, err := w.object(l)
 		switch {
 		case err != nil:
 			return "", false, err
 		case o.Mark.Nonce != nonce:
-		case id != "" && l.Created == oldest.Created:
-			return "", false, fmt.Errorf("jobs %s and %s carry the nonce %s and were made at one time", oldest.ID, l.ID, nonce)
-		case id == "" || l.Created < oldest.Created:
-			id, oldest = o.ID, l
+		case ok:
+			return "", false, fmt.Errorf("jobs %s and %s both carry the nonce %s", id, o.ID, nonce)
+		default:
+			id, ok = o.ID, true
 		}
 	}
-	return id, id != "", nil
+	return id, ok, nil
 }
 
 func (w *Workspace) reset(ctx context.Context, c fabric.Change, j fabric.Journal) fabric.Result {

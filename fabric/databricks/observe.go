@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -81,8 +82,8 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 	return fabric.NewLive(at, true, root, append(objects, found...), append(gone, missing...)), nil
 }
 
-// complete reads the jobs of which the list gave only the first part. One that can't be read leaves
-// the objects: what the list gave of it is not its definition.
+// complete reads the jobs of which the list gave only the first part. One that can't be read stays
+// among the objects without its definition: were it to leave them, its mark would seem to be nowhere.
 func (w *Workspace) complete(ctx context.Context, objects []fabric.Object, cut []int) (whole []fabric.Object, gone []string, err error) {
 	if len(cut) == 0 {
 		return objects, nil, nil
@@ -102,11 +103,14 @@ func (w *Workspace) complete(ctx context.Context, objects []fabric.Object, cut [
 		byID[o.ID] = o
 	}
 	for _, o := range objects {
-		if part[o.ID] {
-			var ok bool
-			if o, ok = byID[o.ID]; !ok {
-				continue
-			}
+		read, ok := byID[o.ID]
+		switch {
+		case ok:
+			o = read
+		case slices.Contains(gone, o.ID):
+			continue
+		case part[o.ID]:
+			o.Doc, o.Unread = fabric.Doc{}, true
 		}
 		whole = append(whole, o)
 	}
@@ -161,7 +165,6 @@ func (w *Workspace) byID(ctx context.Context, owned []fabric.Owned) (objects []f
 // listed is a job as list and get give it. Settings are decoded in full only where they are ours.
 type listed struct {
 	ID       json.Number     `json:"job_id"`
-	Created  int64           `json:"created_time"` // milliseconds since 1970
 	Settings json.RawMessage `json:"settings"`
 	HasMore  bool            `json:"has_more"` // a list of it goes on beyond this answer
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"selvage/configs"
 	"selvage/fabric"
 	"selvage/fabric/databricks/emulator"
 )
@@ -118,6 +119,69 @@ func TestObserveHiddenIsUnknown(t *testing.T) {
 	}
 }
 
+// TestObserveCutOffAndHidden: the list shows the first part of our job, mark and all, and the rest
+// can't be read. It is there: were it absent, it would be made a second time.
+func TestObserveCutOffAndHidden(t *testing.T) {
+	for name, f := range map[string]emulator.Fault{
+		"403": {Status: http.StatusForbidden},
+		"404": {Status: http.StatusNotFound, Body: `{"error_code":"ENDPOINT_NOT_FOUND","message":"no"}`},
+		"400": {Status: http.StatusBadRequest, Body: `{"error_code":"INVALID_PARAMETER_VALUE","message":"no"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := overTCP(t, emulator.Options{}, Options{})
+			c := creation(t, "jobs/big", "big")
+			c.Desired = doc(t, settings("big", 101))
+			o := r.w.Do(t.Context(), step(c), r.journal)
+			small := r.create(t, "jobs/small", "small")
+			f.Pattern, f.Times = "GET "+getPath, -1
+			r.e.Fault(f)
+			live, err := r.w.Observe(t.Context(), fabric.Scope{Owned: []fabric.Owned{owned(o.Results[0].ID), owned(small.ID)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{"", o.Results[0].ID} {
+				obj, p, why := live.Lookup(installation, Job, c.Owner, id)
+				if p != fabric.Unknown || why.Code != configs.NotSeen || !obj.Doc.IsZero() {
+					t.Errorf("by the id %q: %s, %s, %d bytes", id, p, why.Code, len(obj.Doc.Canonical()))
+				}
+			}
+			if len(live.ByNonce(o.Results[0].Nonce)) != 1 || len(live.Named(Job, "big")) != 1 {
+				t.Error("its mark or its name seems to be nowhere")
+			}
+			if _, p, _ := live.Lookup(installation, Job, fabric.Owner{Deployment: "shop@test", Key: "jobs/small"}, small.ID); p != fabric.Present {
+				t.Errorf("the job beside it is %s", p)
+			}
+			r.e.ClearFaults()
+			if _, p, why := r.look(t).Lookup(installation, Job, c.Owner, ""); p != fabric.Present {
+				t.Errorf("when it can be read again: %s, %s", p, why.Text)
+			}
+		})
+	}
+}
+
+// TestObserveCutOffAndGone: it was deleted between the list and the look at the rest of it.
+func TestObserveCutOffAndGone(t *testing.T) {
+	r := overTCP(t, emulator.Options{}, Options{})
+	c := creation(t, "jobs/big", "big")
+	c.Desired = doc(t, settings("big", 101))
+	id := r.w.Do(t.Context(), step(c), r.journal).Results[0].ID
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.e.Fault(emulator.Fault{Pattern: "GET " + getPath, Hook: func() {
+		if err := r.e.DeleteJob(n); err != nil {
+			t.Error(err)
+		}
+	}})
+	live := r.look(t)
+	for _, id := range []string{"", id} {
+		if _, p, why := live.Lookup(installation, Job, c.Owner, id); p != fabric.Absent {
+			t.Errorf("by the id %q: %s, %s", id, p, why.Text)
+		}
+	}
+}
+
 func TestObserveOnly(t *testing.T) {
 	r := overTCP(t, emulator.Options{}, Options{})
 	a, b := r.create(t, "jobs/a", "a"), r.create(t, "jobs/b", "b")
@@ -175,7 +239,7 @@ func TestObserveErrorsAreNotEmpty(t *testing.T) {
 func TestObserveTriesAgain(t *testing.T) {
 	inBubble(t, emulator.Options{}, Options{}, func(t *testing.T, r *rig) {
 		r.create(t, "jobs/a", "a")
-		for _, f := range []emulator.Fault{{Status: 503}, {Status: 429, Header: map[string]string{"Retry-After": "7"}}, {Close: true}} {
+		for _, f := range []emulator.Fault{{Status: 503}, {Status: 429, Header: map[string]string{"Retry-After": "2"}}, {Close: true}} {
 			f.Pattern = "GET " + listPath
 			r.e.ClearFaults()
 			r.e.Fault(f)
@@ -184,7 +248,7 @@ func TestObserveTriesAgain(t *testing.T) {
 			if n := len(r.look(t).Objects()); n != 1 || r.e.Count("GET "+listPath) != 2 {
 				t.Errorf("%+v: %d jobs in %d requests", f, n, r.e.Count("GET "+listPath))
 			}
-			if took := time.Since(begin); f.Status == 429 && took < 7*time.Second {
+			if took := time.Since(begin); f.Status == 429 && took < 2*time.Second {
 				t.Errorf("came again after %s", took)
 			}
 		}

@@ -2,13 +2,14 @@ package databricks
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"selvage/fabric"
 )
 
 const (
@@ -81,32 +82,37 @@ func (p *pace) slowest() {
 
 func burst(perSecond float64) int { return int(min(max(perSecond, 1), 1e6)) }
 
-// wait returns when a request may be sent.
+// patience is how long a read waits out a hold; for a longer one, whoever reads has better things to do.
+const patience = 3 * time.Second
+
+// wait returns when a read may be sent, and a *fabric.Busy where that would take longer than patience.
 func (p *pace) wait(ctx context.Context) error {
 	if err := p.limiter.Wait(ctx); err != nil {
 		return err
 	}
 	for {
-		d := time.Until(p.held())
-		if d <= 0 {
+		until := p.held()
+		switch d := time.Until(until); {
+		case d <= 0:
 			return ctx.Err()
-		}
-		if err := sleep(ctx, d); err != nil {
-			return err
+		case d > patience:
+			return &fabric.Busy{Until: until}
+		default:
+			if err := sleep(ctx, d); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// errHeld is the error of a changing request while the host wants to be left alone.
-var errHeld = errors.New("not sent: the workspace asked to be left alone for a while")
-
-// turn returns when a changing request may be sent, and an error while the host wants to be left alone.
+// turn returns when a changing request may be sent. It waits out no hold: by then the change may not
+// be wanted any more.
 func (p *pace) turn(ctx context.Context) error {
 	if err := p.limiter.Wait(ctx); err != nil {
 		return err
 	}
-	if time.Now().Before(p.held()) {
-		return errHeld
+	if until := p.held(); time.Now().Before(until) {
+		return &fabric.Busy{Until: until}
 	}
 	return nil
 }

@@ -64,28 +64,36 @@ func (n *rendering) fill(d *draft) {
 	marks := maps.Clone(usable)
 	version, tag := "version"+hex.EncodeToString(sum[:8]), "tag"+hex.EncodeToString(sum[8:16])
 	marks[versionPlaceholder], marks[tagPlaceholder] = version, tag
-	d.Labels = labelsOf(d.Doc, fabric.NewDoc(put(marks)), version, tag)
+	d.Labels = n.labelsOf(d.Doc, fabric.NewDoc(put(marks)), version, tag)
 }
 
 func (n *rendering) value(token string) string {
 	return map[string]string{projectIDPlaceholder: n.ProjectID, versionPlaceholder: n.Version, tagPlaceholder: n.Tag, urlPlaceholder: n.ProphecyURL}[token]
 }
 
-// labelsOf compares a document with itself under another name of the release. Each place that
-// differs is a label, and the rest of its value what must not differ.
-func labelsOf(d, renamed fabric.Doc, version, tag string) map[string]fabric.Label {
-	fields, _ := fabric.Compare(fabric.Comparison{Rules: jobRules, Desired: d, Live: renamed})
+// labelsOf goes through the strings of a document and of the same document under another name of the
+// release, given as they stand there. Each place that differs is a label, and the rest of its value
+// what must not differ. It looks at the strings themselves: a diff would show secrets redacted.
+func (n *rendering) labelsOf(d, renamed fabric.Doc, version, tag string) map[string]fabric.Label {
+	now := map[string]string{}
+	fabric.WalkStrings(jobRules, d, func(path, s string) { now[path] = s })
+	back := strings.NewReplacer(version, n.Version, tag, n.Tag)
+	anyName := strings.NewReplacer(version, `[A-Za-z0-9._:@+~=,-]*`, tag, `[A-Za-z0-9._:/@+~=,-]*`)
 	labels := map[string]fabric.Label{}
-	for _, f := range fields {
-		if f.Old == nil || f.New == nil {
-			continue // an element of a list that is itself named after the release
+	fabric.WalkStrings(jobRules, renamed, func(path, s string) {
+		// What stands elsewhere under the other name, in an element that is itself named after the
+		// release or beside a twin of it, is no pair to compare.
+		if was, ok := now[path]; ok && was != s && was == back.Replace(s) {
+			labels[path] = fabric.Label("^" + anyName.Replace(regexp.QuoteMeta(spelled(s))) + "$")
 		}
-		pattern := regexp.QuoteMeta(string(f.Old))
-		pattern = strings.ReplaceAll(pattern, version, `[A-Za-z0-9._:@+~=,-]*`)
-		pattern = strings.ReplaceAll(pattern, tag, `[A-Za-z0-9._:/@+~=,-]*`)
-		labels[f.Path] = fabric.Label("^" + pattern + "$")
-	}
+	})
 	return labels
+}
+
+// spelled is a string as canonical JSON.
+func spelled(s string) string {
+	const head = `{"s":`
+	return strings.TrimSuffix(string(fabric.NewDoc(map[string]any{"s": s}).Canonical())[len(head):], "}")
 }
 
 // substitute returns a copy of v with put applied to each string, keys of objects included.

@@ -325,6 +325,56 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// TestLabelsInSecrets: a field whose name is that of a secret, or whose value holds one, is shown
+// redacted, and still is a label where it names the release.
+func TestLabelsInSecrets(t *testing.T) {
+	r := releaseOf(t, map[string]string{"jobs/x": job(`{"name":"x",
+		"tasks":[{"task_key":"a","python_wheel_task":{"parameters":["--api-token","app-__PROJECT_RELEASE_VERSION_PLACEHOLDER__","password=hunter2;of=__PROJECT_RELEASE_VERSION_PLACEHOLDER__"]}},
+			{"task_key":"b","new_cluster":{"spark_env_vars":{"RELEASE_TOKEN":"<t>\u0007 __PROJECT_FULL_RELEASE_TAG_PLACEHOLDER__","PASSWORD":"hunter2"}}}]}`)})
+	d, _ := render(t, r, binding())
+	now, _ := d.Lookup("jobs/x")
+	b := binding()
+	b.Version, b.Tag = "1.3.0", "Shop/1.3.0"
+	d, _ = render(t, r, b)
+	before, _ := d.Lookup("jobs/x")
+	fields, labels := fabric.Compare(fabric.Comparison{Rules: jobRules, Desired: now.Doc, Live: before.Doc, Labels: now.Labels})
+	if len(fields) != 0 || labels != 3 {
+		t.Errorf("%d labels, and %s", labels, fieldPaths(fields))
+	}
+	for _, change := range [][2]string{{`"app-`, `"web-`}, {"password=hunter2", "password=hunter3"}, {`"PASSWORD":"hunter2"`, `"PASSWORD":"hunter3"`}, {"<t>", "<u>"}} {
+		text := string(before.Doc.Canonical())
+		edited := doc(t, strings.Replace(text, change[0], change[1], 1))
+		if fields, _ := fabric.Compare(fabric.Comparison{Rules: jobRules, Desired: now.Doc, Live: edited, Labels: now.Labels}); len(fields) != 1 {
+			t.Errorf("%s: %s", change, fieldPaths(fields))
+		}
+	}
+}
+
+// TestLabelsOfTwins: of two elements of one name, whose order depends on the release, neither takes
+// the label of the other.
+func TestLabelsOfTwins(t *testing.T) {
+	const twins = `{"name":"x","tasks":[{"task_key":"a","libraries":[{"jar":"s3://lib/m/a.jar"},{"jar":"s3://lib/__PROJECT_RELEASE_VERSION_PLACEHOLDER__/a.jar"}]}]}`
+	r := releaseOf(t, map[string]string{"jobs/x": job(twins)})
+	for _, version := range []string{"1.0", "z1.0"} { // before m, and after it
+		b := binding()
+		b.Version = version
+		d, _ := render(t, r, b)
+		res, _ := d.Lookup("jobs/x")
+		edited := doc(t, strings.Replace(string(res.Doc.Canonical()), "/m/", "/n/", 1))
+		if fields, _ := fabric.Compare(fabric.Comparison{Rules: jobRules, Desired: res.Doc, Live: edited, Labels: res.Labels}); len(fields) != 1 {
+			t.Errorf("version %s, the other jar replaced: %s, labels %v", version, fieldPaths(fields), res.Labels)
+		}
+	}
+}
+
+func fieldPaths(fields []fabric.Field) string {
+	var paths []string
+	for _, f := range fields {
+		paths = append(paths, f.Path)
+	}
+	return strings.Join(paths, ", ")
+}
+
 func TestMentions(t *testing.T) {
 	const committedPath = "dbfs:/Volumes/main/shop//prophecy/artifacts/x/__PROJECT_ID_PLACEHOLDER__/p.whl"
 	for s, want := range map[string]string{

@@ -65,7 +65,6 @@ func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return fail(err)
 		}
 	} else {
-		// What changes something does not wait out a hold: by then it may not be wanted any more.
 		if err := t.pace.turn(ctx); err != nil {
 			return fail(err)
 		}

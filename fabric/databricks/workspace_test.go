@@ -114,7 +114,8 @@ func (r *rig) open(t *testing.T, host string, o Options) {
 // journal is a ledger of intents in one file.
 type journal struct {
 	file   string
-	refuse bool // the disk is full
+	refuse bool         // the disk is full
+	still  func() error // whether a request may still be sent
 
 	mu      sync.Mutex
 	open    map[string]fabric.Intent
@@ -142,7 +143,7 @@ func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, 
 	}
 	j.open[i.Nonce] = i
 	j.intents = append(j.intents, i)
-	return fabric.WithPermit(ctx, i, nil), nil
+	return fabric.WithPermit(ctx, i, j.still), nil
 }
 
 func (j *journal) End(_ context.Context, nonce string, rs ...fabric.Result) error {

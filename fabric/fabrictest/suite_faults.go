@@ -20,7 +20,8 @@ func noIntentNoRequest(w *world) {
 		w.Error("a deploy whose intents can't be written succeeds")
 	}
 	for i, o := range report.Outcomes {
-		if o.Status != fabric.Later && o.Status != fabric.Refused {
+		there := len(report.Steps[i].Changes) == 0 && o.Status == fabric.Done // an artifact of an earlier deploy
+		if o.Status != fabric.Later && o.Status != fabric.Refused && !there {
 			w.Errorf("step %s is %s though nothing was sent", report.Steps[i].ID, o.Status)
 		}
 	}
