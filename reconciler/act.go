@@ -280,7 +280,7 @@ func (rd *round) conclude(ctx context.Context, t tally) error {
 	case rd.out.Plan.Digest != "":
 		// Something is left that was not free, or that changed meanwhile: the next round sees to it.
 		rd.out.Result = rd.summary()
-		if len(rd.out.Plan.Free()) > 0 {
+		if rd.whole = len(rd.out.Plan.Free()) == 0; !rd.whole {
 			rd.out.Again = rd.later()
 		}
 		return rd.ended(ctx, Planned)

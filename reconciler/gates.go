@@ -102,6 +102,9 @@ func waiting(vs []Verdict) []Verdict {
 	return w
 }
 
+// judged is what counts and gates say of a plan, to see whether that changed.
+func judged(c Counts, vs []Verdict) string { return c.String() + "; " + verdictLine(vs) }
+
 // verdictLine is the verdicts in one line, to see whether they changed.
 func verdictLine(vs []Verdict) string {
 	var parts []string

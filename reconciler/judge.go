@@ -53,6 +53,7 @@ func (rd *round) judge(ctx context.Context) error {
 		if rd.known.Phase == Failing {
 			phase = Failing
 		}
+		rd.whole = true
 		return rd.ended(ctx, phase)
 	}
 	return nil
@@ -147,7 +148,7 @@ func (rd *round) writePlan(ctx context.Context) error {
 	if len(p.Taken) > 0 {
 		entries = append(entries, ledger.Entry{Kind: kindTake, Deployment: rd.name, Text: "managed again: " + joinKeys(p.Taken), Data: encode(keysOf{p.Taken})})
 	}
-	if (p.Digest != "" || p.Counts.Deferred > 0) && (p.Digest != rd.known.Plan || verdictLine(rd.out.Verdicts) != rd.known.Verdicts) {
+	if (p.Digest != "" || p.Counts.Deferred > 0) && (p.Digest != rd.known.Plan || judged(p.Counts, rd.out.Verdicts) != rd.known.Judged) {
 		e, err := rd.planEntry(p)
 		if err != nil {
 			return rd.fail(configs.LedgerFailed, err)
@@ -214,7 +215,7 @@ func (rd *round) sound(ctx context.Context) error {
 // ended ends the round in a phase, which is written down if it is another one than before.
 func (rd *round) ended(ctx context.Context, p Phase) error {
 	rd.out.Phase = p
-	if rd.known.Phase != p || rd.known.Target.Commit != rd.target.Commit || rd.known.Target.Ref != rd.target.Ref {
+	if rd.known.Phase != p || rd.whole && rd.known.Live.Commit != rd.target.Commit || rd.known.Target.Commit != rd.target.Commit || rd.known.Target.Ref != rd.target.Ref {
 		if err := rd.reach(ctx, p, nil); err != nil {
 			return err
 		}
@@ -228,7 +229,7 @@ func (rd *round) reach(ctx context.Context, p Phase, steps []settling) error {
 		return nil
 	}
 	rd.out.Phase = p
-	reached := phaseReached{Phase: p, Revision: rd.target, Plan: rd.out.Plan.Digest, Steps: steps, Result: rd.out.Result}
+	reached := phaseReached{Phase: p, Revision: rd.target, Plan: rd.out.Plan.Digest, Live: rd.whole || p == Sound || p == Wavering, Steps: steps, Result: rd.out.Result}
 	if p == Settling {
 		reached.Deadline = time.Now().Add(settleLimit)
 	}

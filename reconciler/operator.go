@@ -161,6 +161,8 @@ func (r *Reconciler) Apply(ctx context.Context, a ApplyRequest) (Decision, error
 	if a.By == "" {
 		return Decision{}, errors.New("nobody asked: an apply needs to know who does")
 	}
+	ctx, stop := r.whileRunning(ctx)
+	defer stop()
 	if err := r.queue.hold(ctx, d.Name()); err != nil {
 		return Decision{}, err
 	}

@@ -347,8 +347,10 @@ func digest(changes []fabric.Change) string {
 	h := sha256.New()
 	n := 0
 	for _, c := range changes {
+		// What is blocked counts: a person who approves a plan sees it, and approves that it is done
+		// once it is no longer blocked.
 		if c.Counts() && c.Action != fabric.Release {
-			fmt.Fprintf(h, "%s %s\n", c.Digest(), c.Hindrance)
+			fmt.Fprintln(h, c.Digest())
 			n++
 		}
 	}

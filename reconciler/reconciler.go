@@ -48,7 +48,8 @@ type Reconciler struct {
 	looks     map[string]*looks // by fabric
 	documents documents
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex      // guards what follows
+	life  context.Context // of Run; what people ask for ends with it too
 	state *state
 	// folded is the number of the last entry in state; the condition is signalled when it grows.
 	folded   uint64
@@ -94,6 +95,19 @@ func (r *Reconciler) Close() error {
 	return r.state.table.close()
 }
 
+// whileRunning is ctx, ended also by the end of Run.
+func (r *Reconciler) whileRunning(ctx context.Context) (context.Context, context.CancelFunc) {
+	r.mu.Lock()
+	life := r.life
+	r.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	if life == nil {
+		return ctx, cancel
+	}
+	detach := context.AfterFunc(life, cancel)
+	return ctx, func() { detach(); cancel() }
+}
+
 // workers is how many deployments are reconciled at once. Waiting holds none of them.
 const workers = 8
 
@@ -103,6 +117,9 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	r.life = ctx
+	r.mu.Unlock()
 	var wg sync.WaitGroup
 	watcher := r.watch(ctx)
 	wg.Go(func() { watcher.Run(ctx) })

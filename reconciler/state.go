@@ -8,180 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"selvage/configs"
 	"selvage/fabric"
 	"selvage/reconciler/ledger"
 )
-
-// Kinds of ledger entries. What each holds in its data is the type named beside it.
-const (
-	kindTag        ledger.Kind = "tag"      // tagSeen: a tag was seen first, moved, or its move was accepted
-	kindRelease    ledger.Kind = "release"  // Revision: a release was built for a deployment
-	kindPlan       ledger.Kind = "plan"     // planMade
-	kindApprove    ledger.Kind = "approve"  // approval
-	kindIntent     ledger.Kind = "intent"   // intentMade
-	kindOutcome    ledger.Kind = "outcome"  // outcomeSeen
-	kindPhase      ledger.Kind = "phase"    // phaseReached
-	kindRead       ledger.Kind = "read"     // readBack: what the fabric says right after an apply
-	kindAbsent     ledger.Kind = "absent"   // absence
-	kindRelinquish ledger.Kind = "released" // keysOf: no longer managed, untouched
-	kindTake       ledger.Kind = "taken"    // keysOf: managed again
-	kindSuspend    ledger.Kind = "suspend"  // suspension
-	kindResume     ledger.Kind = "resume"
-	kindDecide     ledger.Kind = "decide" // configs.Finding: the answer of a reconcile, when it changed
-	kindStart      ledger.Kind = "start"  // the daemon began, with which configuration
-	kindStop       ledger.Kind = "stop"
-)
-
-// Applied is what the ledger says of one resource of ours.
-type Applied struct {
-	Kind    fabric.Kind `json:"kind"`
-	ID      string      `json:"id"`
-	Name    string      `json:"name"`
-	Nonce   string      `json:"nonce"` // of the intent that created it
-	Sent    string      `json:"sent"`  // digest of the document in the private store
-	Read    string      `json:"read,omitempty"`
-	Release string      `json:"release"`
-	Version string      `json:"version"`
-	// Refused is the digest of the change that the fabric refused last, and Why what it said.
-	Refused string `json:"refused,omitempty"`
-	Why     string `json:"why,omitempty"`
-}
-
-type tagSeen struct {
-	Repository string `json:"repository"`
-	Ref        string `json:"ref"`
-	Object     string `json:"object"`
-	Commit     string `json:"commit"`
-	// Moved is the object that the tag points at now; set while the alarm stands.
-	Moved string `json:"moved,omitempty"`
-}
-
-type planMade struct {
-	Digest   string    `json:"digest"`
-	Revision Revision  `json:"revision"`
-	Counts   Counts    `json:"counts"`
-	Verdicts []Verdict `json:"verdicts"`
-	// Changes are the first hundred that count or wait; Document is the digest of the whole plan.
-	Changes  []fabric.Change `json:"changes"`
-	Document string          `json:"document"`
-}
-
-type approval struct {
-	Plan     string   `json:"plan"` // digest
-	Revision Revision `json:"revision"`
-	// PassedOver are commits of newer candidates that the person chose not to take.
-	PassedOver []string `json:"passed_over,omitempty"`
-}
-
-type intentMade struct {
-	Op      fabric.Op       `json:"op"`
-	Kind    fabric.Kind     `json:"kind"`
-	Keys    []fabric.Key    `json:"keys,omitempty"`
-	Names   []string        `json:"names,omitempty"`
-	Actions []fabric.Action `json:"actions,omitempty"` // one per key
-	ID      string          `json:"id,omitempty"`
-	Sent    []string        `json:"sent,omitempty"`    // digests, one per key
-	Changes []string        `json:"changes,omitempty"` // digests, one per key
-	Release string          `json:"release"`
-	Version string          `json:"version"`
-}
-
-func (i intentMade) action(n int) fabric.Action {
-	if n < len(i.Actions) {
-		return i.Actions[n]
-	}
-	return fabric.Keep
-}
-
-type outcomeSeen struct {
-	Results []resultSeen `json:"results"` // one per key of the intent
-}
-
-type resultSeen struct {
-	Key    fabric.Key `json:"key,omitempty"`
-	Status string     `json:"status"`
-	ID     string     `json:"id,omitempty"`
-	Error  string     `json:"error,omitempty"`
-}
-
-type phaseReached struct {
-	Phase    Phase    `json:"phase"`
-	Revision Revision `json:"revision"`
-	Plan     string   `json:"plan,omitempty"`
-	// Steps are those that the fabric is taking in.
-	Steps    []settling      `json:"steps,omitempty"`
-	Deadline time.Time       `json:"deadline,omitzero"`
-	Result   configs.Finding `json:"result"`
-}
-
-// settling is what of a step outlives the process.
-type settling struct {
-	ID      string          `json:"id"`
-	Kind    fabric.Kind     `json:"kind"`
-	Keys    []fabric.Key    `json:"keys"`
-	IDs     []string        `json:"ids"`
-	Actions []fabric.Action `json:"actions"`
-	Receipt string          `json:"receipt,omitempty"`
-}
-
-type readBack struct {
-	Read map[fabric.Key]string `json:"read"` // digests
-	// Unstable are fields that were still different.
-	Unstable map[fabric.Key][]fabric.Field `json:"unstable,omitempty"`
-}
-
-// Absence is the first sighting of a resource's absence from the release.
-type Absence struct {
-	Sighting time.Time `json:"sighting"` // of the refs
-	Listing  time.Time `json:"listing"`  // of the fabric
-}
-
-type absent struct {
-	Absence
-	Keys []fabric.Key `json:"keys"`           // absent for the first time
-	Back []fabric.Key `json:"back,omitempty"` // in the release again
-}
-
-type keysOf struct {
-	Keys []fabric.Key `json:"keys"`
-}
-
-// Suspension keeps everything from being written to a deployment or a fabric.
-type Suspension struct {
-	Target string    `json:"target"` // deployment (project@fabric) or fabric
-	Until  time.Time `json:"until,omitzero"`
-	By     string    `json:"by"`
-	Why    string    `json:"why,omitempty"`
-	Since  time.Time `json:"since"`
-}
-
-// Deployed is what is known of a deployment as a whole.
-type Deployed struct {
-	Ever             bool            `json:"ever"`   // something was written once
-	Live             Revision        `json:"live"`   // what was applied last, as a whole
-	Target           Revision        `json:"target"` // what is being reconciled
-	Phase            Phase           `json:"phase"`
-	Since            time.Time       `json:"since"` // of the phase
-	LiveSince        time.Time       `json:"live_since,omitzero"`
-	Plan             string          `json:"plan"` // digest of the last plan written down
-	PlanSeq          uint64          `json:"plan_seq"`
-	Verdicts         string          `json:"verdicts"` // what the verdicts were, in short
-	Result           configs.Finding `json:"result"`
-	Approved         string          `json:"approved"` // digest of the plan that a person approved last
-	ApprovedRevision Revision        `json:"approved_revision"`
-	ApprovedBy       string          `json:"approved_by"`
-	PassedOver       []string        `json:"passed_over,omitempty"`
-	Steps            []settling      `json:"steps,omitempty"`
-	Deadline         time.Time       `json:"deadline,omitzero"`
-}
-
-// openIntent is an intent without an outcome.
-type openIntent struct {
-	intentMade
-	Nonce string    `json:"nonce"`
-	At    time.Time `json:"at"`
-}
 
 // state is what the ledger's entries add up to. It is changed by fold alone, so that it can be
 // rebuilt from the ledger at any time; table keeps it on disk so that a start need not read everything.
@@ -227,7 +56,7 @@ func (s *state) fold(e ledger.Entry) error {
 		var p planMade
 		if read(&p) {
 			d := s.deployed[dep]
-			d.Plan, d.PlanSeq, d.Verdicts = p.Digest, e.Seq, verdictLine(p.Verdicts)
+			d.Plan, d.PlanSeq, d.Judged = p.Digest, e.Seq, judged(p.Counts, p.Verdicts)
 			s.deploy(dep, d)
 		}
 	case kindApprove:
@@ -245,7 +74,7 @@ func (s *state) fold(e ledger.Entry) error {
 				d.Since = e.Time
 			}
 			d.Phase, d.Target, d.Steps, d.Deadline, d.Result = p.Phase, p.Revision, p.Steps, p.Deadline, p.Result
-			if p.Phase == Sound || p.Phase == Wavering {
+			if p.Live {
 				if d.Live.Commit != p.Revision.Commit {
 					d.LiveSince = e.Time
 				}
@@ -480,6 +309,11 @@ func (s *state) rebuild(ctx context.Context, l *ledger.Log) error {
 	after, err := s.table.open(s)
 	if err != nil {
 		return err
+	}
+	if head, _ := l.Head(); after > head { // it was made from another ledger
+		if after, err = s.table.replace(s); err != nil {
+			return err
+		}
 	}
 	for e, err := range l.Entries(after) {
 		if err != nil {

@@ -36,6 +36,12 @@ func (t *table) open(s *state) (seq uint64, err error) {
 	if err == nil {
 		return seq, nil
 	}
+	return t.replace(s)
+}
+
+// replace begins an empty table, and an empty state with it.
+func (t *table) replace(s *state) (seq uint64, err error) {
+	t.pending = nil
 	if t.db != nil {
 		t.db.Close()
 	}

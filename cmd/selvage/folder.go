@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -68,8 +69,28 @@ func (f *folder) Open(name string) (fs.File, error) {
 	} else if !info.IsDir() && !info.Mode().IsRegular() { // a pipe would block
 		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
 	}
-	return f.files.Open(name)
+	file, err := f.files.Open(name)
+	if dir, ok := file.(fs.ReadDirFile); ok && err == nil {
+		return withoutGit{dir}, nil
+	}
+	return file, err
 }
+
+// withoutGit is an open file or folder that does not list git's own.
+type withoutGit struct{ fs.ReadDirFile }
+
+// ReadDir lists up to n entries, or all if n is not above 0.
+func (d withoutGit) ReadDir(n int) ([]fs.DirEntry, error) {
+	for {
+		entries, err := d.ReadDirFile.ReadDir(n)
+		entries = slices.DeleteFunc(entries, gitsOwn)
+		if n <= 0 || len(entries) > 0 || err != nil {
+			return entries, err
+		}
+	}
+}
+
+func gitsOwn(e fs.DirEntry) bool { return e.Name() == ".git" }
 
 // Stat looks at an entry; at a symlink itself.
 func (f *folder) Stat(name string) (fs.FileInfo, error) {
@@ -87,13 +108,7 @@ func (f *folder) ReadDir(name string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	entries, err := fs.ReadDir(f.files, name)
-	kept := entries[:0]
-	for _, e := range entries {
-		if e.Name() != ".git" {
-			kept = append(kept, e)
-		}
-	}
-	return kept, err
+	return slices.DeleteFunc(entries, gitsOwn), err
 }
 
 // Digest is the SHA-256 over the names and contents of the regular files below dir.

@@ -37,11 +37,11 @@ func (a *app) suspendCommand() *cobra.Command {
 			if err := o.Suspend(cmd.Context(), s); err != nil {
 				return err
 			}
-			end := "until: selvage resume " + s.Target
+			end := "until someone resumes it: selvage resume " + s.Target
 			if !s.Until.IsZero() {
 				end = "until " + a.screen.clock(s.Until)
 			}
-			return a.print(fmt.Sprintf("Nothing is written to %s %s.\n", s.Target, end))
+			return a.print(fmt.Sprintf("Nothing is written to %s %s\n", s.Target, end))
 		},
 	}
 	cmd.Flags().StringVar(&until, "until", "", "end by itself at this `TIME`: 2h, 3d, 18:00, Fri 18:00, 2026-11-27 18:00")

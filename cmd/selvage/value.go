@@ -15,6 +15,9 @@ const widestValue = 48
 // artifactPath is the path of a wheel or jar in the folder of artifacts: ROOT/SHA256/NAME-VERSION....whl.
 var artifactPath = regexp.MustCompile(`[^\s"'=,;\[\]{}]*/([0-9a-f]{64})/([A-Za-z0-9_.]+?)-[^/\s"',;\]}]*\.(?:whl|jar)`)
 
+// namedDigest is what shortArtifacts makes of the path of an artifact.
+var namedDigest = regexp.MustCompile(`^(\S+) ([0-9a-f]{6})$`)
+
 // shortArtifacts writes the paths of artifacts as name and the beginning of the digest: clean_orders 41ce07.
 func shortArtifacts(s string) string {
 	return artifactPath.ReplaceAllStringFunc(s, func(path string) string {
@@ -27,6 +30,9 @@ func shortArtifacts(s string) string {
 // so that what differs is seen.
 func values(was, is json.RawMessage) (string, string) {
 	a, b := value(was), value(is)
+	if m, n := namedDigest.FindStringSubmatch(a), namedDigest.FindStringSubmatch(b); m != nil && n != nil && m[1] == n[1] {
+		return a, n[2] // clean_orders 41ce07 -> 9d0211
+	}
 	if utf8.RuneCountInString(a) <= widestValue && utf8.RuneCountInString(b) <= widestValue {
 		return a, b
 	}

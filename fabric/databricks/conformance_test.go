@@ -184,10 +184,9 @@ func (p *place) Release(t testing.TB, specs ...fabrictest.Spec) *artifacts.Relea
 
 // definition is the databricks-job.json of a spec.
 func definition(t testing.TB, s fabrictest.Spec, c artifacts.Component) []byte {
-	type object = map[string]any
 	tasks := []any{object{
 		"task_key": "clean", "job_cluster_key": "small", "run_if": "ALL_SUCCESS", "max_retries": 0, "email_notifications": object{},
-		"python_wheel_task": object{"package_name": path.Base(s.Key), "entry_point": "main", "parameters": []any{"-i", "default", "-O", "{}"}},
+		"python_wheel_task": object{"package_name": path.Base(s.Key), "entry_point": "main", "parameters": []any{"-i", "default", "--release", "__PROJECT_RELEASE_VERSION_PLACEHOLDER__"}},
 		"libraries": []any{object{"maven": object{"coordinates": "io.prophecy:prophecy-libs_2.12:3.5.0-9.2.0"}},
 			object{"pypi": object{"package": "prophecy-libs==2.1.16"}}, object{"whl": c.Path}},
 	}}
@@ -235,17 +234,18 @@ func jobID(t testing.TB, id string) int64 {
 	return n
 }
 
-// Edit changes a field that the definition sets, or one that it leaves to the service, in turns.
+// Edit changes, in turns, a field that the definition sets and two that it leaves to the service.
 func (p *place) Edit(t testing.TB, id string) string {
 	p.edits++
-	patch, field := fmt.Sprintf(`{"description":"by hand %d"}`, p.edits), "description"
-	if p.edits%2 == 0 {
-		patch, field = fmt.Sprintf(`{"tasks":[{"task_key":"clean","timeout_seconds":%d}]}`, p.edits), "tasks[clean].timeout_seconds"
-	}
-	if err := p.PatchJob(jobID(t, id), []byte(patch)); err != nil {
+	edit := []struct{ field, patch string }{
+		{"description", `{"description":"by hand %d"}`},
+		{"tasks[clean].timeout_seconds", `{"tasks":[{"task_key":"clean","timeout_seconds":%d}]}`},
+		{"timeout_seconds", `{"timeout_seconds":%d}`},
+	}[p.edits%3]
+	if err := p.PatchJob(jobID(t, id), fmt.Appendf(nil, edit.patch, p.edits)); err != nil {
 		t.Fatal(err)
 	}
-	return field
+	return edit.field
 }
 
 func (p *place) Copy(t testing.TB, id string) string {

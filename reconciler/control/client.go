@@ -29,7 +29,7 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
 	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), len(path) > longestPath:
 		return nil, fmt.Errorf("%w (%s)", ErrNotRunning, path)
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("the control socket %s is not open to %s", path, Person(os.Getuid()))

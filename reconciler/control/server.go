@@ -34,11 +34,18 @@ type answer struct {
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	stop     context.CancelFunc // ends what was begun for people, when the daemon stops
 }
+
+// longestPath is how many bytes the path of a socket may have, see unix(7).
+const longestPath = 107
 
 // Listen takes the socket at path, with mode 0660. A socket that nobody answers on is replaced; one
 // that a live daemon answers on is an error.
 func Listen(path string, o reconciler.Operator) (*Server, error) {
+	if len(path) > longestPath {
+		return nil, fmt.Errorf("control socket %s: the path has %d bytes and may have %d: choose a shorter folder for state", path, len(path), longestPath)
+	}
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()
 		return nil, fmt.Errorf("control socket %s: another daemon answers on it", path)
@@ -54,8 +61,9 @@ func Listen(path string, o reconciler.Operator) (*Server, error) {
 		l.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	return &Server{listener: l, http: &http.Server{
-		Handler:           handler(o),
+	life, stop := context.WithCancel(context.Background())
+	return &Server{listener: l, stop: stop, http: &http.Server{
+		Handler:           handler(life, o),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
@@ -63,12 +71,13 @@ func Listen(path string, o reconciler.Operator) (*Server, error) {
 	}}, nil
 }
 
-// Serve answers until ctx ends, then gives requests that are under way a moment.
+// Serve answers until ctx ends. Then what people have begun begins nothing more, and has a moment to finish.
 func (s *Server) Serve(ctx context.Context) error {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
 		<-ctx.Done()
+		s.stop()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 25*time.Second)
 		defer cancel()
 		s.http.Shutdown(grace)
@@ -114,7 +123,8 @@ func Person(uid int) string {
 	return "uid " + id
 }
 
-func handler(o reconciler.Operator) http.Handler {
+// handler answers with what o says. life ends when the daemon stops.
+func handler(life context.Context, o reconciler.Operator) http.Handler {
 	mux := http.NewServeMux()
 	handle(mux, "GET /v1/status", func(r *http.Request, _ struct{}) (any, error) {
 		return o.Status(r.Context(), r.URL.Query().Get("deployment"))
@@ -127,8 +137,11 @@ func handler(o reconciler.Operator) http.Handler {
 	})
 	handle(mux, "POST /v1/apply", func(r *http.Request, a reconciler.ApplyRequest) (any, error) {
 		a.By = asked(r)
-		// Who asked may go away; what was begun goes on.
-		return o.Apply(context.WithoutCancel(r.Context()), a)
+		// Who asked may go away; what was begun goes on, until the daemon stops.
+		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+		defer cancel()
+		defer context.AfterFunc(life, cancel)()
+		return o.Apply(ctx, a)
 	})
 	handle(mux, "POST /v1/suspend", func(r *http.Request, s reconciler.Suspension) (any, error) {
 		s.By = asked(r)

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"selvage/configs"
+	"selvage/fabric"
+	"selvage/reconciler"
+	"selvage/reconciler/ledger"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+const (
+	oldWheel = "/Workspace/Users/deployer@shop.example/.selvage/artifacts/41ce07aa00000000000000000000000000000000000000000000000000000000/clean_orders-1.0-py3-none-any.whl"
+	newWheel = "/Workspace/Users/deployer@shop.example/.selvage/artifacts/9d0211bb00000000000000000000000000000000000000000000000000000000/clean_orders-1.0-py3-none-any.whl"
+)
+
+func text(s string) json.RawMessage {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// decision is a plan with everything in it.
+func decision() reconciler.Decision {
+	stripped := []configs.Finding{
+		configs.Found(configs.Stripped, "jobs/daily_revenue", "spark.prophecy.execution.service.url (spark_conf of cluster small)"),
+		configs.Found(configs.Stripped, "jobs/daily_revenue", "spark.prophecy.execution.service.url (spark_conf of cluster large)"),
+	}
+	return reconciler.Decision{
+		Deployment: "hello@production", At: noon.Add(-2 * time.Minute), Phase: reconciler.Planned,
+		Revision: reconciler.Revision{Ref: "refs/tags/HelloProphecy/1.4.0", Name: "HelloProphecy/1.4.0", Commit: "a1b2c3d4e5f6", By: "dev1 <dev1@shop.example>", When: noon.Add(-26 * time.Hour)},
+		Result:   configs.Finding{Code: configs.FirstApply, Subject: "hello@production", Text: "plan 5c1f9e (2 updates): the first apply of a deployment needs a person", Next: "read the plan, then: selvage apply DEPLOYMENT"},
+		Verdicts: []reconciler.Verdict{
+			{Gate: "tag", State: reconciler.Stop, Reason: configs.Found(configs.TagMoved, "HelloProphecy/1.4.0", "it was 0000001")},
+			{Gate: "first apply", State: reconciler.Hold, Reason: configs.Found(configs.FirstApply, "hello@production", "")},
+			{Gate: "descent", State: reconciler.Pass, Reason: configs.Found(configs.Approved, "hello@production", "lead (uid 1000)")},
+		},
+		Findings: []configs.Finding{
+			configs.Found(configs.TagMoved, "HelloProphecy/1.4.0", "it was 0000001"),
+			configs.Found(configs.TagSkipped, "HelloProphecy/1.3.9", "older than HelloProphecy/1.4.0"),
+			configs.Found(configs.JobBroken, "jobs/broken/code/databricks-job.json: request.tasks", "line 2, column 1: the file ends too early"),
+			configs.Found(configs.FileOdd, "odd\x1b[2Jname\u202e", ""),
+			configs.Found(configs.PipelineUnlisted, "pipelines/old", ""),
+			configs.Found(configs.GitUnreachable, "https://git.example.com/hello.git", "dial tcp: timeout"),
+		},
+		Plan: reconciler.Plan{
+			Digest: "5c1f9e0d5c1f9e0d", Owned: 15,
+			Counts: reconciler.Counts{Create: 2, Update: 2, Delete: 1, Deferred: 1, Blocked: 1, Keep: 12, Labels: 3, Drifted: 1},
+			Changes: []fabric.Change{
+				{Key: "jobs/broken", Kind: "job", ID: "7001", Action: fabric.Keep, Hindrance: fabric.Blocked, Reason: configs.Found(configs.JobBroken, "jobs/broken", "line 2, column 1: the file ends too early")},
+				{Key: "jobs/daily_revenue", Kind: "job", ID: "8812", Action: fabric.Update, Cause: fabric.Commit, Stripped: stripped, Fields: []fabric.Field{
+					{Path: "job_clusters[small].new_cluster.spark_conf[prophecy.packages.path]", Old: text(`{"clean":"` + oldWheel + `","rest":"` + strings.Repeat("x", 60) + `"}`), New: text(`{"clean":"` + newWheel + `","rest":"` + strings.Repeat("x", 60) + `"}`), Cause: fabric.Commit},
+					{Path: "schedule.quartz_cron_expression", Old: text("0 0 5 * * ?"), New: text("0 0 4 * * ?"), Cause: fabric.Drift},
+					{Path: "tags.env", New: text("prod"), Cause: fabric.Overlay},
+					{Path: "tags.evil", Old: text("\x1b[31mred\u202e"), New: text("-"), Cause: fabric.Drift},
+					{Path: "tags.version", Old: text("1.0"), New: text("true"), Cause: fabric.Commit},
+					{Path: "tasks[clean].libraries[whl clean_orders].whl", Old: text(oldWheel), New: text(newWheel), Cause: fabric.Commit},
+					{Path: "tasks[clean].max_retries", Old: json.RawMessage("0"), New: json.RawMessage("2"), Cause: fabric.Commit},
+					{Path: "tasks[clean].notebook_task", Old: json.RawMessage(`{"notebook_path":"/Shared/a","source":"WORKSPACE"}`), Cause: fabric.Commit},
+					{Path: "tasks[" + strings.Repeat("very_long_", 9) + "].description", Old: text(strings.Repeat("a", 100)), New: text(strings.Repeat("b", 100)), Cause: fabric.Commit},
+				}},
+				{Key: "jobs/new\x07bell", Kind: "job", Action: fabric.Create, Cause: fabric.Commit},
+				{Key: "jobs/old_export", Kind: "job", ID: "7710", Action: fabric.Delete, Cause: fabric.Prune, Hindrance: fabric.Deferred, Reason: configs.Found(configs.AbsentOnce, "jobs/old_export", "")},
+				{Key: "jobs/older_export", Kind: "job", ID: "7711", Action: fabric.Delete, Cause: fabric.Prune, Reason: configs.Found(configs.Pruned, "jobs/older_export", "")},
+				{Key: "jobs/same", Kind: "job", ID: "1", Action: fabric.Keep, Labels: 2, Reason: configs.Found(configs.LabelsOnly, "jobs/same", "")},
+				{Key: "jobs/vanished", Kind: "job", Action: fabric.Create, Cause: fabric.Drift, Reason: configs.Found(configs.Drifted, "jobs/vanished", "job 9 was deleted"), Stripped: stripped[:1]},
+				{Key: "jobs/weekly_report", Kind: "job", ID: "9", Action: fabric.Update, Cause: fabric.Drift, Reason: configs.Found(configs.Drifted, "jobs/weekly_report", "max_concurrent_runs"), Fields: []fabric.Field{{Path: "max_concurrent_runs", Old: json.RawMessage("9"), New: json.RawMessage("1"), Cause: fabric.Drift}}},
+			},
+		},
+	}
+}
+
+func live() reconciler.Status {
+	return reconciler.Status{Deployment: "hello@production", Mode: configs.Apply, State: "verified", Phase: reconciler.Sound, Since: noon.Add(-11 * 24 * time.Hour), Owned: 14, Drift: 1,
+		Live: reconciler.Revision{Ref: "refs/tags/HelloProphecy/1.3.2", Name: "HelloProphecy/1.3.2", Commit: "9f0e1d2c3b"}, Next: "1.4.0 needs a person"}
+}
+
+func TestGolden(t *testing.T) {
+	s := screen{now: noon, zone: time.UTC}
+	coloured := s
+	coloured.colour = true
+	bare := func(d reconciler.Decision, p reconciler.Plan) reconciler.Decision {
+		d.Plan, d.Verdicts, d.Findings = p, nil, nil
+		return d
+	}
+	small := reconciler.Plan{Digest: "abcdef0123", Counts: reconciler.Counts{Update: 1}, Changes: decision().Plan.Changes[len(decision().Plan.Changes)-1:]}
+	observing := bare(decision(), small)
+	observing.Verdicts = []reconciler.Verdict{{Gate: "mode", State: reconciler.Hold, Reason: configs.Found(configs.Observing, "hello@production", "")}}
+	open := bare(decision(), small)
+	blocked := reconciler.Plan{Digest: "77", Counts: reconciler.Counts{Blocked: 1}, Changes: []fabric.Change{
+		{Key: "jobs/taken", Kind: "job", Action: fabric.Create, Hindrance: fabric.Blocked, Reason: configs.Found(configs.NameTaken, "jobs/taken", `job 5 is named "taken"`)}}}
+	released := reconciler.Plan{Counts: reconciler.Counts{Release: 1}, Changes: []fabric.Change{
+		{Key: "jobs/left", Kind: "job", ID: "5", Action: fabric.Release, Reason: configs.Found(configs.Released, "jobs/left", "")}}}
+	fine := reconciler.Decision{Deployment: "hello@qa", At: noon, Revision: decision().Revision, Phase: reconciler.Sound, Result: configs.Found(configs.UpToDate, "hello@qa", "")}
+	suspension := live()
+	suspension.State, suspension.Drift, suspension.Next = "suspended", -1, "suspended: until Fri 27 Nov 18:00 UTC, by oncall (uid 1001): quarter close"
+	suspension.Deployment = "risk@production"
+	fresh := reconciler.Status{Deployment: "hello@development", State: "observing", Since: noon.Add(-90 * time.Second), Target: reconciler.Revision{Name: "main", Ref: "refs/heads/main", Commit: "a1b2c3d4"}, Next: "the deployment only observes"}
+	branch := reconciler.Status{Deployment: "hello@qa", State: "verified", Phase: reconciler.Sound, Since: noon.Add(-5 * time.Hour), Live: reconciler.Revision{Name: "main", Ref: "refs/heads/main", Commit: "a1b2c3d4"}, Owned: 3, Next: "polls every 1m0s"}
+	alarmed := live()
+	alarmed.Alarms = []configs.Finding{configs.Found(configs.TagMoved, "HelloProphecy/1.4.0", "it was 0000001")}
+
+	for _, g := range []struct{ name, got string }{
+		{"plan", s.plan(decision(), live(), "")},
+		{"plan_colour", coloured.plan(decision(), live(), "")},
+		{"plan_revision", s.plan(open, live(), "it's; rm -rf")},
+		{"plan_open", s.plan(open, live(), "")},
+		{"plan_observe", s.plan(observing, reconciler.Status{}, "")},
+		{"plan_blocked", s.plan(bare(decision(), blocked), live(), "")},
+		{"plan_released", s.plan(bare(decision(), released), live(), "")},
+		{"plan_nothing", s.plan(bare(decision(), reconciler.Plan{Counts: reconciler.Counts{Keep: 1}, Changes: []fabric.Change{{Key: "jobs/same", Kind: "job", Action: fabric.Keep}}}), live(), "")},
+		{"plan_empty_release", s.plan(bare(decision(), reconciler.Plan{}), live(), "")},
+		{"why", s.why(decision())},
+		{"why_fine", s.why(fine)},
+		{"status", s.status([]reconciler.Status{fresh, branch, alarmed, suspension, {Deployment: "new@production", State: "new", Drift: -1, Next: "polls every 1m0s"}})},
+		{"status_colour", coloured.status([]reconciler.Status{branch, alarmed})},
+		{"status_none", s.status(nil)},
+		{"doctor", s.symptoms([]symptom{
+			{About: "configuration", OK: true, Text: "selvage.yaml: 1 deployment, 1 project, 1 fabric"},
+			{About: "project hello", Text: "poll https://git.example.com/hello.git: \x1b[2Jaccess denied", Next: "see that auth may read it"},
+			{About: "fabric production", Check: "log in", OK: true, Text: "as deployer@shop.example"},
+		})},
+		{"validate", s.check(check{Config: "selvage.yaml", Problems: configs.Problems{{File: "selvage.yaml", Line: 3, Column: 5, Message: `unknown key "fo"`, Source: "    fo: bar", Next: "remove it"}}, Projects: []projectCheck{
+			{Path: "prophecy", Name: "Hello", Jobs: 3, Pipelines: 4, Wheels: 4, Findings: []configs.Finding{configs.Found(configs.PipelineUnlisted, "pipelines/old", "")}},
+			{Path: "a", Name: "Broken", Findings: []configs.Finding{configs.Found(configs.JobBroken, "jobs/x/code/databricks-job.json", "line 2")}},
+			{Path: "b", Error: "read b/pbt_project.yml: too large"},
+		}})},
+		{"log", logged(t, s, "")},
+		{"log_of_one", logged(t, s, "hello@production")},
+	} {
+		t.Run(g.name, func(t *testing.T) {
+			file := filepath.Join("testdata/golden", g.name+".txt")
+			if *update {
+				if err := os.WriteFile(file, []byte(g.got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), g.got); diff != "" {
+				t.Errorf("-want +got (rewrite with: go test ./cmd/selvage -run TestGolden -update)\n%s", diff)
+			}
+			if strings.Contains(strings.ReplaceAll(g.got, "\x1b[", ""), "\x1b") || strings.ContainsAny(g.got, "\x07\u202e") {
+				t.Error("a control character came through")
+			}
+			if !strings.HasSuffix(g.name, "_colour") && strings.Contains(g.got, "\x1b") {
+				t.Error("an escape sequence without colour")
+			}
+		})
+	}
+}
+
+func logged(t *testing.T, s screen, deployment string) string {
+	var b bytes.Buffer
+	p := printer{app: &app{out: &b, screen: s}, deployment: deployment}
+	for _, e := range []ledger.Entry{
+		{Seq: 41, Time: noon.Add(-25 * time.Hour), Kind: "start", Text: "started with configuration 216702: 2 deployments"},
+		{Seq: 42, Time: noon.Add(-time.Hour), Kind: "phase", Deployment: "hello@qa", Text: "verified: HelloProphecy/1.4.0 a1b2c3d"},
+		{Seq: 43, Time: noon.Add(-time.Minute), Kind: "intent", Deployment: "hello@production", Text: "upload clean_orders-1.0-py3-none-any.whl (8387 bytes) to " + newWheel},
+		{Seq: 44, Time: noon, Kind: "decide", Deployment: "hello@production", Text: "a tag named \x1b]0;owned\x07 was ignored"},
+	} {
+		if err := p.print(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,90 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"selvage/artifacts"
+	"selvage/configs"
+	"selvage/reconciler/ledger"
+)
+
+// made is a release with what was found while making it.
+type made struct {
+	release  *artifacts.Release
+	findings []configs.Finding
+	// partial: the tree holds entries whose names can't be trusted, so that what the release lacks
+	// may be in git all the same.
+	partial bool
+}
+
+// build turns the commit into a release.
+func (rd *round) build(ctx context.Context) error {
+	rd.out.Revision = rd.target
+	key := rd.d.Project.Name + "\x00" + rd.target.Commit
+	rd.mu.Lock()
+	m, known := rd.releases[key]
+	rd.mu.Unlock()
+	if !known {
+		var err error
+		if m, err = rd.make(ctx); err != nil {
+			return err
+		}
+		rd.mu.Lock()
+		rd.releases[key] = m
+		rd.mu.Unlock()
+	}
+	rd.note(m.findings...)
+	rd.release, rd.partial = m.release, m.partial
+	rd.target.Release = rd.release.Digest
+	rd.out.Revision = rd.target
+	if rd.ask.Dry || rd.known.Target.Commit == rd.target.Commit && rd.known.Target.Ref == rd.target.Ref {
+		return nil
+	}
+	text := fmt.Sprintf("%s, %d pipelines, %d jobs", rd.target, len(rd.release.Pipelines), len(rd.release.Jobs))
+	if rd.target.By != "" {
+		text += ", released by " + rd.target.By + " (claimed)"
+	}
+	_, err := rd.record(ctx, ledger.Entry{Kind: kindRelease, Deployment: rd.name, Text: text, Data: encode(rd.target)})
+	if err != nil {
+		return rd.fail(configs.LedgerFailed, err)
+	}
+	return rd.reach(ctx, Built, nil)
+}
+
+// make reads and builds the project at the commit.
+func (rd *round) make(ctx context.Context) (made, error) {
+	tree, err := rd.Repositories[rd.d.Project.Name].Tree(ctx, rd.target.Commit)
+	if err != nil {
+		return made{}, rd.fail(configs.GitUnreachable, err)
+	}
+	root, err := projectRoot(tree, rd.d.Project.Path)
+	if err != nil {
+		return made{}, rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
+	}
+	release, findings, err := rd.Builder.Build(ctx, tree, rd.d.Project.Name, root, rd.target.Commit)
+	if err != nil {
+		rd.note(findings...)
+		return made{}, rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
+	}
+	odd := tree.Odd()
+	return made{release, append(findings, odd...), len(odd) > 0}, nil
+}
+
+// projectRoot is the configured folder of the project, or the only one there is.
+func projectRoot(tree artifacts.Tree, configured string) (string, error) {
+	if configured != "" {
+		return configured, nil
+	}
+	roots, err := artifacts.FindProjects(tree)
+	switch {
+	case err != nil:
+		return "", err
+	case len(roots) == 0:
+		return "", errors.New("there is no pbt_project.yml in it")
+	case len(roots) > 1:
+		return "", fmt.Errorf("there are %d projects in it (%s, ...): set path: of the project in selvage.yaml", len(roots), roots[0])
+	}
+	return roots[0], nil
+}
