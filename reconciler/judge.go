@@ -253,6 +253,9 @@ func (rd *round) decided(ctx context.Context) error {
 	if f.Code == "" || f.Code == rd.known.Result.Code && f.Text == rd.known.Result.Text {
 		return nil
 	}
+	if f.Code == configs.UpToDate && rd.known.Result.Code == configs.Verified {
+		return nil // the same, found out without writing
+	}
 	if f.Code == rd.known.Result.Code && (f.Code == configs.GitUnreachable || f.Code == configs.FabricUnreachable || f.Code == configs.BackingOff) {
 		return nil // the words of a network error change each time
 	}
