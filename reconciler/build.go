@@ -57,7 +57,7 @@ func (rd *round) build(ctx context.Context) error {
 func (rd *round) make(ctx context.Context) (made, error) {
 	tree, err := rd.Repositories[rd.d.Project.Name].Tree(ctx, rd.target.Commit)
 	if err != nil {
-		return made{}, rd.fail(configs.GitUnreachable, err)
+		return made{}, rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
 	}
 	root, err := projectRoot(tree, rd.d.Project.Path)
 	if err != nil {

@@ -33,6 +33,10 @@ func TestMain(m *testing.M) {
 	if status, ok := child(os.Args); ok {
 		os.Exit(status)
 	}
+	// Stories wait more than they compute: for polls a second apart, and for back-off.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"selvage": func() { os.Exit(command(os.Args[1:])) },
 	})
@@ -51,7 +55,8 @@ var update = flag.Bool("update", false, "rewrite the golden files, and what stor
 //	                          refuses a changing request whose intent is not in the ledger in $WORK/state
 //	remote NAME [empty]       makes a git remote, and a clone of it in $WORK/NAME with the sample project, or nothing;
 //	                          sets $NAME_GIT
-//	push NAME [TAG]           commits what is in the clone and pushes it, with an annotated tag if one is given
+//	push NAME [TAG]           commits what is in the clone and pushes it, with an annotated tag if one is given; sets
+//	                          $NAME_COMMIT to its first seven digits
 //	git NAME ARGS             runs git in the clone
 //	replace FILE OLD NEW      replaces text that must be in the file
 //	daemon [ARGS]             starts selvage run and waits until it can be asked; its log is $WORK/daemon.log.
@@ -232,7 +237,7 @@ func cmdWorkspace(ts *testscript.TestScript, neg bool, args []string) {
 	s.setenv(ts, strings.ToUpper(args[0])+"_TOKEN", token)
 }
 
-func runGit(ts *testscript.TestScript, dir string, args ...string) {
+func runGit(ts *testscript.TestScript, dir string, args ...string) string {
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "HOME="+dir)
@@ -243,6 +248,7 @@ func runGit(ts *testscript.TestScript, dir string, args ...string) {
 	if err != nil {
 		ts.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
+	return strings.TrimSpace(string(out))
 }
 
 func cmdRemote(ts *testscript.TestScript, neg bool, args []string) {
@@ -272,6 +278,8 @@ func cmdPush(ts *testscript.TestScript, neg bool, args []string) {
 		refs = append(refs, args[1])
 	}
 	runGit(ts, dir, refs...)
+	head := runGit(ts, dir, "rev-parse", "--short=7", "HEAD")
+	ts.Setenv(strings.ToUpper(args[0])+"_COMMIT", head)
 }
 
 func cmdGit(ts *testscript.TestScript, neg bool, args []string) {
