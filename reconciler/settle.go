@@ -101,10 +101,12 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 		return nil
 	}
 	place := rd.Fabrics[rd.d.Fabric.Name]
+	var look *fabric.Live // the one that is newer than the writes, and nothing older
 	if len(touched) > lookedAtSingly {
 		if err := rd.lookSince(ctx, time.Now().Add(1)); err != nil {
 			return err
 		}
+		look = rd.live
 	} else {
 		var only []fabric.Owned
 		for _, c := range touched {
@@ -116,7 +118,7 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 		if err != nil {
 			return rd.fail(configs.FabricUnreachable, fmt.Errorf("fabric %s: %w", rd.d.Fabric.Name, err))
 		}
-		rd.live = rd.live.Updated(newer)
+		rd.live, look = rd.live.Updated(newer), newer
 	}
 	rd.mu.Lock()
 	applied := map[fabric.Key]Applied{}
@@ -133,7 +135,7 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 		if !owned || c.Action == fabric.Delete {
 			continue
 		}
-		obj, presence, _ := rd.live.Lookup(rd.Installation, c.Kind, c.Owner, a.ID)
+		obj, presence, _ := look.Lookup(rd.Installation, c.Kind, c.Owner, a.ID)
 		r, wanted := rd.desired.Lookup(c.Key)
 		if presence != fabric.Present || wanted != fabric.Present {
 			continue

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -48,7 +49,10 @@ Exit status: 0 the deployment runs the release, 1 it does not.`,
 					return err
 				}
 			}
-			if err != nil {
+			switch {
+			case errors.Is(err, context.Canceled) && !s.alone:
+				return hinted("selvage status "+shellWord(r.Deployment), "interrupted: the daemon goes on with it")
+			case err != nil:
 				return decided(d, err)
 			}
 			return a.applied(d)

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"io"
 	"io/fs"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -63,7 +64,8 @@ var update = flag.Bool("update", false, "rewrite the golden files, and what stor
 //	                          It is stopped at the end, if the story does not
 //	stopdaemon [-kill]        stops it with SIGTERM, and checks that it ends with status 0 (with !: that it does
 //	                          not); or kills it
-//	until REGEXP selvage ARGS runs selvage again and again until its output matches, for 15 s at most
+//	notify                    plays systemd: what the daemon tells it is in $WORK/notified
+//	until REGEXP selvage ARGS runs selvage again and again until its output matches, for 30 s at most
 //	terminal ANSWER ARGS      runs selvage ARGS at a terminal of its own, types ANSWER and return, and prints what the
 //	                          terminal showed; with !, the command must end with another status than 0
 //	plandigest VAR ARGS       sets VAR to the digest of what selvage plan ARGS shows
@@ -86,6 +88,7 @@ func TestStories(t *testing.T) {
 			s := &scene{dir: env.WorkDir, places: map[string]*emulator.Workspace{}}
 			env.Values[sceneKey{}] = s
 			env.Vars = append(env.Vars, "HOME="+env.WorkDir, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "TZ=UTC",
+				"GORACE=atexit_sleep_ms=0", // each selvage of a story would sleep a second at its exit under -race
 				"GIT_AUTHOR_NAME=Dev", "GIT_AUTHOR_EMAIL=dev1@shop.example", "GIT_COMMITTER_NAME=Dev", "GIT_COMMITTER_EMAIL=dev1@shop.example")
 			remotes := filepath.Join(env.WorkDir, "remotes")
 			if err := os.Mkdir(remotes, 0o755); err != nil {
@@ -112,6 +115,7 @@ func TestStories(t *testing.T) {
 			"replace":    cmdReplace,
 			"daemon":     cmdDaemon,
 			"stopdaemon": cmdStopDaemon,
+			"notify":     cmdNotify,
 			"until":      cmdUntil,
 			"terminal":   cmdTerminal,
 			"plandigest": cmdPlanDigest,
@@ -166,7 +170,7 @@ func (s *scene) selvage(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	ts.Check(err)
 	cmd := exec.Command(path, args...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range append([]string{"PATH", "HOME", "TMPDIR", "TZ", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "SELVAGE_CONFIG", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "NO_COLOR"}, s.vars...) {
+	for _, name := range append([]string{"PATH", "HOME", "TMPDIR", "TZ", "GORACE", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "SELVAGE_CONFIG", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "NO_COLOR"}, s.vars...) {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}
@@ -317,7 +321,7 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 			s.stop(syscall.SIGTERM)
 		}
 	})
-	for range 200 {
+	for range 400 {
 		select {
 		case err := <-s.ended:
 			s.daemon = nil
@@ -329,7 +333,7 @@ func cmdDaemon(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 	}
-	ts.Fatalf("the daemon was not ready after 10 s")
+	ts.Fatalf("the daemon was not ready after 20 s")
 }
 
 // stop ends the daemon with a signal and returns how it ended.
@@ -362,6 +366,28 @@ func cmdStopDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+func cmdNotify(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 0, 0, "notify")
+	path := ts.MkAbs("notify.sock")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	ts.Check(err)
+	told, err := os.Create(ts.MkAbs("notified"))
+	ts.Check(err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for message := make([]byte, 4096); ; {
+			n, err := conn.Read(message)
+			if err != nil {
+				return
+			}
+			told.Write(append(message[:n:n], '\n'))
+		}
+	}()
+	ts.Defer(func() { conn.Close(); <-done; told.Close() })
+	ts.Setenv("NOTIFY_SOCKET", path)
+}
+
 func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, -1, "until REGEXP COMMAND")
 	want, err := regexp.Compile("(?m)" + args[0])
@@ -370,13 +396,13 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("until runs selvage, not %s", args[1])
 	}
 	var out []byte
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		out, _ = sceneOf(ts).selvage(ts, args[2:]...).CombinedOutput() // what it prints says all
 		if want.Match(out) {
 			return
 		}
 	}
-	ts.Fatalf("no match for %s within 15 s; last:\n%s", args[0], out)
+	ts.Fatalf("no match for %s within 30 s; last:\n%s", args[0], out)
 }
 
 func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
