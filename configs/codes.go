@@ -176,7 +176,7 @@ var codes = map[Code]meaning{
 	IntentOpen:        {Wait, "an earlier request may or may not have been carried out; it is looked for before anything else is done", ""},
 	IntentResolved:    {Note, "what became of an earlier request was found by looking", ""},
 	FabricRefused:     {Block, "the fabric refused the change", "mend what it names; it is tried again when the definition or the configuration changes, or with: selvage apply DEPLOYMENT"},
-	BackingOff:        {Wait, "the fabric asked to be left alone for a while", ""},
+	BackingOff:        {Wait, "the fabric does not take requests now; they are tried again later", ""},
 	GitUnreachable:    {Wait, "the git remote can't be read", "selvage doctor says what fails"},
 	FabricUnreachable: {Wait, "the fabric can't be read", "selvage doctor says what fails"},
 	NoCandidate:       {Wait, "nothing in the repository matches what the deployment follows", "push a tag or branch that matches follow:"},

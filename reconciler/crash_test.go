@@ -62,7 +62,8 @@ func faultAt(t *testing.T, fault emulator.Fault, k int, kill bool) bool {
 	}
 	s.workspace.Fault(fault)
 	s.workspace.ResetJournal()
-	s.Apply(t.Context(), ApplyRequest{Deployment: deployment, Plan: p.Plan.Digest, By: "lead"}) // may fail: that is the point
+	applied, err := s.Apply(t.Context(), ApplyRequest{Deployment: deployment, Plan: p.Plan.Digest, By: "lead"}) // may fail: that is the point
+	t.Logf("request %d: %s: %s, %v", k, applied.Phase, applied.Result.Text, err)
 	posts := s.workspace.Count("POST *")
 	s.workspace.ClearFaults()
 	if kill {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +74,9 @@ deployments:
     overlay: {config_instance: prod, schedule: enabled, tags: {env: prod}}
 `
 
+// bubbles counts the sites in bubbles.
+var bubbles atomic.Int32
+
 // newBubbleSite is newSite inside a synctest bubble: the workspace is reached over pipes, for a socket would
 // keep the clock from moving.
 func newBubbleSite(t testing.TB, o emulator.Options) *site {
@@ -80,7 +84,8 @@ func newBubbleSite(t testing.TB, o emulator.Options) *site {
 	l := emulator.NewPipeListener()
 	s := prepareSite(t, o)
 	t.Cleanup(s.workspace.Serve(l))
-	s.url, s.transport = "http://127.0.0.1:1", &http.Transport{DialContext: l.DialContext}
+	// Fabrics of one host share their pace, and bubbles must share nothing.
+	s.url, s.transport = fmt.Sprintf("http://127.0.0.1:%d", bubbles.Add(1)), &http.Transport{DialContext: l.DialContext}
 	return s
 }
 
