@@ -62,7 +62,7 @@ func TestHostileScripts(t *testing.T) {
 		{"empty", "", configs.SetupRefused, "never calls setup()"},
 		{"not text", "\xff\xfe\x00", configs.SetupRefused, "is not UTF-8"},
 		{"NUL", "x = 1\n\x00", configs.SetupRefused, "line 2 holds a NUL"},
-		{"huge result", begin + "setup(name = 'x', packages = ['%d' % i * 100 for i in range(20000)])\n", configs.SetupRefused, "asks for more than fits into 4 MiB"},
+		{"huge result", begin + "setup(name = 'x', packages = ['%d' % i * 100 for i in range(12000)])\n", configs.SetupRefused, "asks for more than fits into 4 MiB"},
 		{"half a character", begin + "setup(name = 'ü'[:1], packages = [])\n", configs.SetupRefused, "line 2 gives name a string that is not UTF-8"},
 		{"f-string", begin + "n = 'x'\nsetup(name = f'{n}', packages = [])\n", configs.SetupRefused, "line 3 uses an f-string"},
 		{"class", begin + "class A: pass\n", configs.SetupRefused, "line 2 defines a class"},

@@ -41,19 +41,21 @@ const (
 
 // fabrics
 const (
-	NameTaken        Code = "name_taken"
-	MarkMissing      Code = "mark_missing"
-	MarkCopied       Code = "mark_copied"
-	MarkUnproven     Code = "mark_unproven"
-	NotSeen          Code = "not_seen"
-	Stripped         Code = "stripped"
-	PlaceholderLeft  Code = "placeholder_left"
-	ReferenceMissing Code = "reference_missing"
-	ReferenceCycle   Code = "reference_cycle"
-	OverlayNoHit     Code = "overlay_no_hit"
-	InstanceMissing  Code = "instance_missing"
-	ArtifactMissing  Code = "artifact_missing"
-	JobUnselected    Code = "job_unselected"
+	NameTaken           Code = "name_taken"
+	MarkMissing         Code = "mark_missing"
+	MarkCopied          Code = "mark_copied"
+	MarkUnproven        Code = "mark_unproven"
+	NotSeen             Code = "not_seen"
+	Stripped            Code = "stripped"
+	PlaceholderLeft     Code = "placeholder_left"
+	ReferenceMissing    Code = "reference_missing"
+	ReferenceBlocked    Code = "reference_blocked"
+	ReferenceUnselected Code = "reference_unselected"
+	ReferenceCycle      Code = "reference_cycle"
+	OverlayNoHit        Code = "overlay_no_hit"
+	InstanceMissing     Code = "instance_missing"
+	ArtifactMissing     Code = "artifact_missing"
+	JobUnselected       Code = "job_unselected"
 
 	PlaceholderUnsafe Code = "placeholder_unsafe"
 	CallsTool         Code = "calls_tool"
@@ -136,19 +138,21 @@ var codes = map[Code]meaning{
 	FileOdd:       {Skip, "a file or folder is ignored because of its name", "give it a plain name in the repository"},
 	FileCase:      {Note, "two names in one folder differ only in upper and lower case", "rename one of them: some systems can't hold both"},
 
-	NameTaken:        {Block, "a live job of that name does not carry our mark", "rename one of the two, or delete the live one by hand if nobody needs it"},
-	MarkMissing:      {Block, "the live resource no longer carries our mark", "put the selvage tags back on it, or delete it by hand so that it is made anew"},
-	MarkCopied:       {Block, "two live resources carry the same mark of ours and none is known to be the original", "delete the copy, or take the selvage tags off it"},
-	MarkUnproven:     {Block, "a live resource carries our mark, but the ledger does not know it as ours", "delete it by hand or take its selvage tags off, if it is a copy"},
-	NotSeen:          {Wait, "the fabric did not say whether the resource is there", "look at the rights of the fabric's principal: selvage doctor"},
-	Stripped:         {Note, "a setting that makes a running job call the authoring tool was taken out", ""},
-	PlaceholderLeft:  {Block, "a placeholder has no value", "set prophecy_id or prophecy_url of the project in selvage.yaml"},
-	ReferenceMissing: {Block, "the definition refers to something that is not there", "mend the name in the definition and release again"},
-	ReferenceCycle:   {Block, "jobs refer to each other in a circle", "break the circle in the definitions and release again"},
-	OverlayNoHit:     {Block, "a part of the overlay changes nothing", "mend or remove it in selvage.yaml"},
-	InstanceMissing:  {Block, "a pipeline of the job has no configuration of that name", "add the configuration to the pipeline, or mend config_instance in selvage.yaml"},
-	ArtifactMissing:  {Block, "the definition names an artifact that the release does not hold", "mend the path in the definition, or release the pipeline that makes it"},
-	JobUnselected:    {Note, "the job is committed for another fabric", "name it under jobs: of the deployment, or its fabric id under prophecy_ids of the fabric, if it belongs here"},
+	NameTaken:           {Block, "a live job of that name does not carry our mark", "rename one of the two, or delete the live one by hand if nobody needs it"},
+	MarkMissing:         {Block, "the live resource no longer carries our mark", "put the selvage tags back on it, or delete it by hand so that it is made anew"},
+	MarkCopied:          {Block, "two live resources carry the same mark of ours and none is known to be the original", "delete the copy, or take the selvage tags off it"},
+	MarkUnproven:        {Block, "a live resource carries our mark, but the ledger does not know it as ours", "delete it by hand or take its selvage tags off, if it is a copy"},
+	NotSeen:             {Wait, "the fabric did not say whether the resource is there", "look at the rights of the fabric's principal: selvage doctor"},
+	Stripped:            {Note, "a setting that makes a running job call the authoring tool was taken out", ""},
+	PlaceholderLeft:     {Block, "a placeholder has no value", "set prophecy_id or prophecy_url of the project in selvage.yaml"},
+	ReferenceBlocked:    {Block, "the job runs another one that can't be deployed", "mend what blocks the other one"},
+	ReferenceUnselected: {Block, "the job runs another one that this deployment does not select", "select both under jobs: of the deployment, or neither"},
+	ReferenceMissing:    {Block, "the definition refers to something that is not there", "mend the name in the definition and release again"},
+	ReferenceCycle:      {Block, "jobs refer to each other in a circle", "break the circle in the definitions and release again"},
+	OverlayNoHit:        {Block, "a part of the overlay changes nothing", "mend or remove it in selvage.yaml"},
+	InstanceMissing:     {Block, "a pipeline of the job has no configuration of that name", "add the configuration to the pipeline, or mend config_instance in selvage.yaml"},
+	ArtifactMissing:     {Block, "the definition names an artifact that the release does not hold", "mend the path in the definition, or release the pipeline that makes it"},
+	JobUnselected:       {Note, "the job is committed for another fabric", "name it under jobs: of the deployment, or its fabric id under prophecy_ids of the fabric, if it belongs here"},
 
 	PlaceholderUnsafe: {Block, "the value of a placeholder holds a character that does not belong into a path", "name the tag without it, or mend prophecy_id or prophecy_url of the project in selvage.yaml"},
 	CallsTool:         {Block, "the definition names the authoring tool's own address, so that the running job would call it", "take it out of the definition, or set prophecy_url of the project if it is meant"},

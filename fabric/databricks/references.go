@@ -71,10 +71,10 @@ func (n *rendering) references() {
 				switch {
 				case d.blocked != nil:
 				case to.unselected != "":
-					d.block(configs.ReferenceMissing, "", fmt.Sprintf("%s is not selected by this deployment: %s", need, to.unselected))
+					d.block(configs.ReferenceUnselected, "", fmt.Sprintf("%s: %s", need, to.unselected))
 					again = true
 				case to.blocked != nil:
-					d.block(configs.ReferenceMissing, "", fmt.Sprintf("%s can't be deployed: %s", need, to.blocked.Text))
+					d.block(configs.ReferenceBlocked, "", fmt.Sprintf("%s: %s", need, to.blocked.Text))
 					again = true
 				}
 			}

@@ -242,8 +242,8 @@ func TestRenderChains(t *testing.T) {
 		got[fabric.Key(j.Key)] = why.Code
 	}
 	want := map[fabric.Key]configs.Code{
-		"jobs/a": configs.ReferenceCycle, "jobs/b": configs.ReferenceCycle, "jobs/c": configs.ReferenceCycle, "jobs/d": configs.ReferenceMissing,
-		"jobs/elsewhere": "", "jobs/f": configs.ReferenceMissing, "jobs/g": configs.ReferenceMissing, "jobs/h": "", "jobs/i": "", "jobs/twice": configs.ReferenceMissing,
+		"jobs/a": configs.ReferenceCycle, "jobs/b": configs.ReferenceCycle, "jobs/c": configs.ReferenceCycle, "jobs/d": configs.ReferenceBlocked,
+		"jobs/elsewhere": "", "jobs/f": configs.ReferenceBlocked, "jobs/g": configs.ReferenceUnselected, "jobs/h": "", "jobs/i": "", "jobs/twice": configs.ReferenceMissing,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -251,7 +251,7 @@ func TestRenderChains(t *testing.T) {
 	if !d.Unselected("jobs/elsewhere") || len(findings) != 1 || findings[0].Code != configs.JobUnselected || !strings.Contains(findings[0].Text, "99") {
 		t.Errorf("findings %+v", findings)
 	}
-	if why, _ := d.Why("jobs/f"); !strings.Contains(why.Text, "jobs/g can't be deployed") {
+	if why, _ := d.Why("jobs/f"); !strings.Contains(why.Text, "can't be deployed: jobs/g") {
 		t.Errorf("jobs/f: %s", why.Text)
 	}
 }
