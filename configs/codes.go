@@ -95,6 +95,7 @@ const (
 	LedgerFailed      Code = "ledger_failed"
 	NewerArrived      Code = "newer_arrived"
 	StillSettling     Code = "settling"
+	OwnMistake        Code = "own_mistake"
 	ReleasePartial    Code = "release_partial"
 )
 
@@ -188,6 +189,7 @@ var codes = map[Code]meaning{
 	NotRendered:       {Block, "the release can't be carried over to the fabric", ""},
 	LedgerFailed:      {Alarm, "the ledger can't be written, so nothing is applied", "make room or mend the disk under state, then start the daemon again"},
 	ReleasePartial:    {Block, "the release is not read as a whole, so that what it lacks may be in git all the same", "mend the names in the repository that the findings list"},
+	OwnMistake:        {Alarm, "selvage made a mistake of its own", "suspend the deployment if it does not pass, and report what the log says"},
 	StillSettling:     {Wait, "the fabric is taking the change in", ""},
 	NewerArrived:      {Note, "a newer release arrived; no further request of the older one is sent", ""},
 

@@ -49,6 +49,10 @@ func (rd *round) choose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(rd.settled) > 0 { // first see to the end of what the fabric has just taken in
+		rd.target = rd.known.Target
+		return nil
+	}
 	if rd.ask.Revision != "" {
 		return rd.asked(ctx, repo, candidates, moved)
 	}

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -36,14 +37,7 @@ func (l *looks) since(ctx context.Context, notBefore time.Time, observe func(con
 			b = &look{began: time.Now(), done: make(chan struct{})}
 			l.busy = b
 			l.mu.Unlock()
-			b.live, b.err = observe(ctx)
-			l.mu.Lock()
-			if b.err == nil {
-				l.last = b.live
-			}
-			l.busy = nil
-			close(b.done)
-			l.mu.Unlock()
+			l.take(ctx, b, observe)
 			return b.live, b.err
 		}
 		l.mu.Unlock()
@@ -58,4 +52,19 @@ func (l *looks) since(ctx context.Context, notBefore time.Time, observe func(con
 			return nil, b.err
 		}
 	}
+}
+
+// take takes a look, and ends it for all who wait for it, also if observe panics.
+func (l *looks) take(ctx context.Context, b *look, observe func(context.Context) (*fabric.Live, error)) {
+	b.err = errors.New("the look was not ended")
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if b.err == nil {
+			l.last = b.live
+		}
+		l.busy = nil
+		close(b.done)
+	}()
+	b.live, b.err = observe(ctx)
 }

@@ -176,11 +176,22 @@ func (r *Reconciler) relinquish(ctx context.Context, deployment string, keys []f
 
 // serve reconciles a deployment once and says when to look again without being asked; zero for
 // the next poll.
-func (r *Reconciler) serve(ctx context.Context, name string) time.Time {
+//
+// A mistake of our own in one round must not stop the other deployments: it is an alarm, and the
+// round is tried again later.
+func (r *Reconciler) serve(ctx context.Context, name string) (again time.Time) {
 	d, ok := r.Config.Deployment(name)
 	if !ok {
 		return time.Time{}
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			f := configs.Found(configs.OwnMistake, name, fmt.Sprint(p))
+			r.Log.Error(f.Text, zap.String("deployment", name), zap.Stack("stack"))
+			r.keepDecision(Decision{Deployment: name, At: time.Now(), Result: f})
+			again = time.Now().Add(5 * time.Minute)
+		}
+	}()
 	decision, err := r.reconcile(ctx, d, ask{})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		r.Log.Error("reconcile", zap.String("deployment", name), zap.Error(err))

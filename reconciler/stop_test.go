@@ -1,11 +1,16 @@
 package reconciler
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"selvage/configs"
+	"selvage/fabric"
 	"selvage/fabric/databricks/emulator"
+	"selvage/fabric/fabrictest"
 )
 
 // A stop sends nothing more. What was sent is answered, and written down; or it takes too long, and its
@@ -56,4 +61,43 @@ func TestStop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// broken is a fabric whose adapter has a bug.
+type broken struct {
+	fabric.Fabric
+	looked *int
+}
+
+func (b broken) Observe(context.Context, fabric.Scope) (*fabric.Live, error) {
+	*b.looked++
+	var none map[string]int
+	none["x"] = 1
+	return nil, nil
+}
+
+// A mistake in one round is an alarm of that deployment, and the loop goes on.
+func TestOwnMistake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looked := 0
+		s := newBubbleSite(t, emulator.Options{})
+		s.places = map[string]fabric.Fabric{"production": broken{fabrictest.NewMemory(fabrictest.MemoryOptions{Installation: "inst0001"}), &looked}}
+		s.yaml = strings.Replace(s.yaml, "poll: 1s", "poll: 1m", 1)
+		s.yaml = s.yaml[:strings.Index(s.yaml, "    overlay:")]
+		s.commit("HelloSelvage/1.0.0")
+		s.open()
+		stop := s.run()
+		for range 2 {
+			time.Sleep(10 * time.Minute)
+			st, err := s.Status(t.Context(), deployment)
+			if err != nil || st[0].Result.Code != configs.OwnMistake || !strings.Contains(st[0].Result.Text, "nil map") {
+				t.Errorf("status: %+v, %v", st, err)
+			}
+		}
+		stop()
+		s.shut()
+		if looked < 15 {
+			t.Errorf("looked %d times in 20 minutes: a mistake stopped the loop", looked)
+		}
+	})
 }
