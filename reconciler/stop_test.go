@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -71,9 +72,8 @@ type broken struct {
 
 func (b broken) Observe(context.Context, fabric.Scope) (*fabric.Live, error) {
 	*b.looked++
-	var none map[string]int
-	none["x"] = 1
-	return nil, nil
+	var none []string
+	return nil, errors.New(none[*b.looked])
 }
 
 // A mistake in one round is an alarm of that deployment, and the loop goes on.
@@ -90,7 +90,7 @@ func TestOwnMistake(t *testing.T) {
 		for range 2 {
 			time.Sleep(10 * time.Minute)
 			st, err := s.Status(t.Context(), deployment)
-			if err != nil || st[0].Result.Code != configs.OwnMistake || !strings.Contains(st[0].Result.Text, "nil map") {
+			if err != nil || st[0].Result.Code != configs.OwnMistake || !strings.Contains(st[0].Result.Text, "index out of range") {
 				t.Errorf("status: %+v, %v", st, err)
 			}
 		}
