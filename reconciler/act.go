@@ -45,9 +45,6 @@ func (rd *round) act(ctx context.Context) error {
 	rd.wrote[rd.name] = time.Now().Add(1) // a look that began in this very instant did not see it
 	rd.mu.Unlock()
 	if len(done) > 0 {
-		if err := rd.reach(ctx, Settling, settlingSteps(done)); err != nil {
-			return err
-		}
 		if pending, err := rd.unsettled(ctx, done); err != nil || pending {
 			return err
 		}
@@ -153,7 +150,7 @@ func (rd *round) carryOut(ctx context.Context) ([]fabric.Step, tally) {
 				continue
 			}
 			running++
-			go func() { results <- ended{i, place.Do(work, s, j)} }()
+			go func() { results <- ended{i, do(work, place, s, j)} }()
 		}
 		if running == 0 {
 			return done, t
@@ -193,6 +190,16 @@ func (rd *round) carryOut(ctx context.Context) ([]fabric.Step, tally) {
 		s.Receipt = e.out.Receipt
 		done = append(done, s)
 	}
+}
+
+// do carries a step out. After a mistake of our own in it nobody knows what was sent: looking will tell.
+func do(ctx context.Context, place fabric.Fabric, s fabric.Step, j fabric.Journal) (out fabric.Outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			out = fabric.Outcome{Status: fabric.Doubtful, Err: fmt.Errorf("%s: %s", s.ID, configs.Found(configs.OwnMistake, s.ID, fmt.Sprint(p)).Text)}
+		}
+	}()
+	return place.Do(ctx, s, j)
 }
 
 func (rd *round) ledgerBroken() bool {
@@ -253,19 +260,20 @@ func (rd *round) conclude(ctx context.Context, t tally) error {
 	case errors.Is(t.fatal, errSuperseded):
 		rd.out.Again = rd.at
 		return rd.over(configs.NewerArrived, rd.target.String())
+	case errors.Is(t.fatal, errSuspended):
+		rd.out.Again = rd.at // the gates say it
+		return rd.over(configs.Suspended, rd.name)
 	case errors.Is(t.fatal, errStopping):
 		return context.Canceled
 	case t.fatal != nil:
 		return rd.fail(configs.LedgerFailed, t.fatal)
 	case t.doubtful > 0:
 		rd.out.Again = time.Now().Add(intentGrace)
+		rd.leaveAlone(rd.out.Again, message(t.first))
 		rd.out.Result = configs.Found(configs.IntentOpen, rd.name, message(t.first))
 		return rd.ended(ctx, Failing)
 	case t.later > 0:
-		rd.out.Again = t.again
-		if rd.out.Again.IsZero() {
-			rd.out.Again = rd.later()
-		}
+		rd.out.Again = rd.leaveAlone(t.again, message(t.first))
 		rd.out.Result = configs.Found(configs.BackingOff, rd.name, message(t.first))
 		return rd.ended(ctx, Failing)
 	case t.refused > 0:
@@ -281,7 +289,8 @@ func (rd *round) conclude(ctx context.Context, t tally) error {
 		// Something is left that was not free, or that changed meanwhile: the next round sees to it.
 		rd.out.Result = rd.summary()
 		if rd.whole = len(rd.out.Plan.Free()) == 0; !rd.whole {
-			rd.out.Again = rd.later()
+			rd.out.Again = rd.leaveAlone(time.Time{}, rd.out.Result.Text)
+			return rd.ended(ctx, Applying)
 		}
 		return rd.ended(ctx, Planned)
 	}

@@ -14,7 +14,12 @@ func (rd *round) choose(ctx context.Context) error {
 	repo := rd.Repositories[rd.d.Project.Name]
 	f := follow(rd.d)
 	if rd.ask.By != "" || rd.ask.Dry {
-		follows := []gitwatch.Follow{f}
+		var follows []gitwatch.Follow // of all who share the mirror: what they choose from has to be there
+		for _, other := range rd.Config.Deployments {
+			if rd.Repositories[other.Project.Name].Dir() == repo.Dir() {
+				follows = append(follows, follow(other))
+			}
+		}
 		for _, named := range []gitwatch.Follow{{Branch: rd.ask.Revision}, {Tag: rd.ask.Revision}} {
 			if rd.ask.Revision != "" && named.Check() == nil {
 				follows = append(follows, named)
@@ -60,18 +65,22 @@ func (rd *round) choose(ctx context.Context) error {
 	for _, c := range rd.known.PassedOver {
 		passedOver[c] = true
 	}
+	base := rd.known.Live // nothing older is taken, nor what does not descend from it
+	if rd.known.underWay() {
+		base = rd.known.Target
+	}
 	for i, c := range candidates {
 		v := revision(c)
-		if !rd.known.Live.IsZero() && c.Commit == rd.known.Live.Commit {
+		if !base.IsZero() && c.Commit == base.Commit {
 			if m := moved[c.Ref]; m != nil && i == 0 {
 				rd.note(*m)
 			}
-			break // what is live is newer than the rest
+			break // it is newer than the rest
 		}
 		if m := moved[c.Ref]; m != nil {
 			rd.note(*m)
-			if c.Ref == rd.known.Live.Ref {
-				break // the tag that is live was moved: stay where we are
+			if c.Ref == base.Ref {
+				break // its tag was moved: stay where we are
 			}
 			continue
 		}
@@ -79,26 +88,37 @@ func (rd *round) choose(ctx context.Context) error {
 			rd.note(configs.Found(configs.TagSkipped, c.Name, "passed over when "+rd.known.ApprovedRevision.Name+" was applied by "+rd.known.ApprovedBy))
 			continue
 		}
-		if !rd.known.Live.IsZero() {
-			descends, err := repo.Ancestor(ctx, rd.known.Live.Commit, c.Commit)
+		if !base.IsZero() {
+			descends, err := repo.Ancestor(ctx, base.Commit, c.Commit)
 			if err != nil {
 				return rd.fail(configs.GitUnreachable, err)
 			}
 			if !descends {
-				rd.note(configs.Found(configs.NotDescendant, c.Name, c.Name+" "+short(c.Commit)+", live is "+rd.known.Live.String()))
+				rd.note(configs.Found(configs.NotDescendant, c.Name, c.Name+" "+short(c.Commit)+", live is "+base.String()))
 				continue
 			}
 		}
 		rd.target = v
 		return nil
 	}
-	if rd.known.Live.IsZero() {
+	if base.IsZero() {
 		if len(rd.out.Findings) > 0 && len(moved) > 0 {
 			return rd.over(configs.TagMoved, "and there is no other candidate")
 		}
 		return rd.over(configs.NoCandidate, f.String())
 	}
-	rd.target = rd.known.Live
+	rd.target = base
+	return rd.descent(ctx, repo)
+}
+
+// descent finds out whether the target descends from what is live.
+func (rd *round) descent(ctx context.Context, repo *gitwatch.Repository) (err error) {
+	if rd.known.Live.IsZero() || rd.known.Live.Commit == rd.target.Commit {
+		return nil
+	}
+	if rd.descends, err = repo.Ancestor(ctx, rd.known.Live.Commit, rd.target.Commit); err != nil {
+		return rd.fail(configs.GitUnreachable, err)
+	}
 	return nil
 }
 
@@ -118,12 +138,7 @@ func (rd *round) asked(ctx context.Context, repo *gitwatch.Repository, candidate
 		}
 		rd.passed = append(rd.passed, c.Commit)
 	}
-	if !rd.known.Live.IsZero() && rd.known.Live.Commit != v.Commit {
-		if rd.descends, err = repo.Ancestor(ctx, rd.known.Live.Commit, v.Commit); err != nil {
-			return rd.fail(configs.GitUnreachable, err)
-		}
-	}
-	return nil
+	return rd.descent(ctx, repo)
 }
 
 // remember writes down each tag that is seen for the first time, and raises the alarm for each that

@@ -65,6 +65,8 @@ type planMade struct {
 type approval struct {
 	Plan     string   `json:"plan"` // digest
 	Revision Revision `json:"revision"`
+	// Binding is the digest of what the configuration said of the deployment.
+	Binding string `json:"binding,omitempty"`
 	// PassedOver are commits of newer candidates that the person chose not to take.
 	PassedOver []string `json:"passed_over,omitempty"`
 }
@@ -168,9 +170,16 @@ type Deployed struct {
 	Approved         string          `json:"approved"` // digest of the plan that a person approved last
 	ApprovedRevision Revision        `json:"approved_revision"`
 	ApprovedBy       string          `json:"approved_by"`
+	ApprovedBinding  string          `json:"approved_binding,omitempty"` // digest of the configuration that it was approved with
 	PassedOver       []string        `json:"passed_over,omitempty"`
 	Steps            []settling      `json:"steps,omitempty"`
 	Deadline         time.Time       `json:"deadline,omitzero"`
+}
+
+// underWay reports that what a person approved is not at its end yet.
+func (d Deployed) underWay() bool {
+	return d.Approved != "" && d.ApprovedRevision.Commit == d.Target.Commit && d.Live.Commit != d.Target.Commit &&
+		(d.Phase == Applying || d.Phase == Settling || d.Phase == Failing)
 }
 
 // openIntent is an intent without an outcome.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"selvage/configs"
 	"selvage/fabric"
@@ -16,6 +17,9 @@ var errSuperseded = errors.New("a newer release arrived")
 // errStopping is what Begin returns once the daemon stops.
 var errStopping = errors.New("the daemon is stopping")
 
+// errSuspended is what Begin returns once a person suspended the deployment or its fabric.
+var errSuspended = errors.New("a person suspended it")
+
 // journal writes what a fabric is about to do, and what became of it, into the ledger.
 type journal struct {
 	rd      *round
@@ -24,8 +28,8 @@ type journal struct {
 	digests map[fabric.Key]string // of the changes, as planned
 }
 
-// Begin makes the intent durable. It refuses when the daemon stops, or a newer release makes the
-// rest of this one pointless (law 9).
+// Begin makes the intent durable. It refuses when the daemon stops, a person suspends the deployment, or
+// a newer release makes the rest of this one pointless (law 9).
 func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, error) {
 	if err := j.still(); err != nil {
 		return nil, err
@@ -63,6 +67,8 @@ func (j *journal) still() error {
 	switch {
 	case j.stop.Err() != nil:
 		return errStopping
+	case j.rd.suspended():
+		return errSuspended
 	case j.rd.superseded():
 		return errSuperseded
 	}
@@ -111,6 +117,14 @@ func (rd *round) close(ctx context.Context, nonce string, rs ...fabric.Result) e
 	return err
 }
 
+// suspended reports that a person suspended the deployment or its fabric.
+func (rd *round) suspended() bool {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	_, yes := rd.state.suspended(rd.name, time.Now())
+	return yes
+}
+
 // superseded reports that a newer candidate than the one that this round saw has arrived.
 func (rd *round) superseded() bool {
 	if rd.ask.By != "" {
@@ -118,6 +132,8 @@ func (rd *round) superseded() bool {
 	}
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
-	newest := rd.Reconciler.newest[rd.name]
-	return newest != "" && rd.newest != "" && newest != rd.newest
+	// A person's command reads the refs too, so that what the last poll saw may be older than what this
+	// round began with.
+	n := rd.Reconciler.newest[rd.name]
+	return n.sighting.After(rd.sighting) && rd.newest != "" && n.commit != rd.newest
 }

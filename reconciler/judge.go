@@ -46,6 +46,9 @@ func (rd *round) judge(ctx context.Context) error {
 		return rd.sound(ctx)
 	case !open(rd.out.Verdicts):
 		rd.out.Result = rd.summary()
+		if rd.known.underWay() && rd.known.Target.Commit == rd.target.Commit {
+			return rd.ended(ctx, rd.known.Phase) // held up, and still not at its end
+		}
 		return rd.ended(ctx, Planned)
 	case len(p.Free()) == 0:
 		rd.out.Result = rd.summary()
@@ -53,19 +56,19 @@ func (rd *round) judge(ctx context.Context) error {
 		if rd.known.Phase == Failing {
 			phase = Failing
 		}
-		rd.whole = true
+		rd.whole = !p.Open()
 		return rd.ended(ctx, phase)
 	}
-	return nil
+	return rd.backingOff()
 }
 
-// approved reports that a person has approved this plan, or this revision, whose apply is not at
-// its end yet.
+// approved reports that a person has approved this plan, or this revision with this configuration,
+// whose apply is not at its end yet.
 func (rd *round) approved(p Plan) bool {
 	if rd.known.Approved == "" || p.Digest == "" || rd.known.ApprovedRevision.Commit != rd.target.Commit {
 		return false
 	}
-	underWay := rd.known.Target.Commit == rd.target.Commit && (rd.known.Phase == Applying || rd.known.Phase == Settling || rd.known.Phase == Failing)
+	underWay := rd.known.underWay() && rd.known.Target.Commit == rd.target.Commit && rd.known.ApprovedBinding == rd.binding
 	return rd.known.Approved == p.Digest || underWay
 }
 
@@ -84,7 +87,7 @@ func (rd *round) approve(ctx context.Context, p Plan) error {
 	if rd.d.Mode != configs.Apply {
 		return rd.fail(configs.Observing, errors.New("no plan can be approved"))
 	}
-	a := approval{Plan: p.Digest, Revision: rd.target, PassedOver: rd.passed}
+	a := approval{Plan: p.Digest, Revision: rd.target, Binding: rd.binding, PassedOver: rd.passed}
 	entries := []ledger.Entry{{Kind: kindApprove, Deployment: rd.name, Code: string(configs.Approved), By: rd.ask.By,
 		Text: fmt.Sprintf("%s approved plan %.6s of %s: %s", rd.ask.By, p.Digest, rd.target, p.Counts), Data: encode(a)}}
 	if rd.moved != nil {
@@ -164,8 +167,11 @@ func (rd *round) writePlan(ctx context.Context) error {
 	return nil
 }
 
-// shownChanges is how many changes of a plan stand in the ledger itself; the private store has all.
-const shownChanges = 100
+// So much of a plan stands in the ledger itself, whose entries have a limit; the private store has all.
+const (
+	shownChanges = 100
+	shownBytes   = 512 << 10
+)
 
 func (rd *round) planEntry(p Plan) (ledger.Entry, error) {
 	document, err := fabric.ParseDoc(encode(p))
@@ -177,13 +183,15 @@ func (rd *round) planEntry(p Plan) (ledger.Entry, error) {
 		return ledger.Entry{}, err
 	}
 	m := planMade{Digest: p.Digest, Revision: rd.target, Counts: p.Counts, Verdicts: rd.out.Verdicts, Document: digest}
+	size := 0
 	for _, c := range p.Changes {
-		if c.Action != fabric.Keep || c.Hindrance != fabric.Free {
-			m.Changes = append(m.Changes, c)
+		if c.Action == fabric.Keep && c.Hindrance == fabric.Free {
+			continue
 		}
-		if len(m.Changes) == shownChanges {
+		if size += len(encode(c)); size > shownBytes || len(m.Changes) == shownChanges {
 			break
 		}
+		m.Changes = append(m.Changes, c)
 	}
 	text := fmt.Sprintf("plan %.6s of %s: %s", p.Digest, rd.target, p.Counts)
 	if p.Digest == "" {

@@ -48,7 +48,7 @@ func (l *looks) since(ctx context.Context, notBefore time.Time, observe func(con
 		}
 		// An error of a look that somebody else took, perhaps with a context that ended, is not ours
 		// unless the look would have done for us.
-		if b.err != nil && !b.began.Before(notBefore) && ctx.Err() == nil && b.err != context.Canceled {
+		if b.err != nil && !b.began.Before(notBefore) && ctx.Err() == nil && !errors.Is(b.err, context.Canceled) {
 			return nil, b.err
 		}
 	}

@@ -166,18 +166,18 @@ func (r *Reconciler) Apply(ctx context.Context, a ApplyRequest) (Decision, error
 	if err := r.queue.hold(ctx, d.Name()); err != nil {
 		return Decision{}, err
 	}
-	decision, err := r.reconcile(ctx, d, ask{Revision: a.Revision, Plan: a.Plan, By: a.By})
+	var decision Decision
+	defer func() { r.queue.done(d.Name(), decision.Again) }() // also after a mistake of our own
+	decision, err = r.reconcile(ctx, d, ask{Revision: a.Revision, Plan: a.Plan, By: a.By})
 	for err == nil && decision.Phase == Settling {
 		// The person waits; the worker does not: this is the person's own goroutine.
 		select {
 		case <-ctx.Done():
-			r.queue.done(d.Name(), decision.Again)
 			return decision, nil
 		case <-time.After(time.Until(decision.Again)):
 		}
 		decision, err = r.reconcile(ctx, d, ask{By: a.By})
 	}
-	r.queue.done(d.Name(), decision.Again)
 	return decision, err
 }
 

@@ -55,6 +55,11 @@ func (p Plan) Free() []fabric.Change {
 	return free
 }
 
+// Open reports that the outcome of something that was sent is not known.
+func (p Plan) Open() bool {
+	return slices.ContainsFunc(p.Changes, func(c fabric.Change) bool { return c.Reason.Code == configs.IntentOpen })
+}
+
 // Drift are the changes whose cause is drift alone.
 func (p Plan) Drift() []fabric.Change {
 	var d []fabric.Change

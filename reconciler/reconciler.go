@@ -57,10 +57,11 @@ type Reconciler struct {
 	unfolded map[uint64]ledger.Entry
 	broken   error // why the ledger can't be written
 	last     map[string]Decision
-	newest   map[string]string // deployment -> commit of its newest candidate, as last seen
+	newest   map[string]newest // by deployment
 	wrote    map[string]time.Time
-	tries    map[string]int   // failures in a row, for back-off
-	unread   map[string]error // why the last poll of a mirror failed, by its folder
+	tries    map[string]int     // failures in a row, for back-off
+	backOff  map[string]backOff // by deployment
+	unread   map[string]error   // why the last poll of a mirror failed, by its folder
 	rendered map[string]rendering
 	releases map[string]made // by project and commit
 }
@@ -73,7 +74,7 @@ func New(ctx context.Context, o Options) (*Reconciler, error) {
 	r := &Reconciler{
 		Options: o, state: newState(&table{path: o.Database}), looks: map[string]*looks{},
 		documents: documents{store: o.Documents, cache: map[string]fabric.Doc{}},
-		unfolded:  map[uint64]ledger.Entry{}, last: map[string]Decision{}, newest: map[string]string{},
+		unfolded:  map[uint64]ledger.Entry{}, last: map[string]Decision{}, newest: map[string]newest{}, backOff: map[string]backOff{},
 		wrote: map[string]time.Time{}, tries: map[string]int{}, unread: map[string]error{}, rendered: map[string]rendering{}, releases: map[string]made{},
 	}
 	r.grown = sync.NewCond(&r.mu)
@@ -231,14 +232,22 @@ func (r *Reconciler) watch(ctx context.Context) *gitwatch.Watcher {
 	}, watches...)
 }
 
+// newest is the newest candidate of a deployment, and when the refs were read that say so.
+type newest struct {
+	commit   string
+	sighting time.Time
+}
+
 // sighted notes the newest candidate, so that work for an older one stops (law 9).
 func (r *Reconciler) sighted(ctx context.Context, d *configs.Deployment) {
-	revisions, _, err := r.Repositories[d.Project.Name].Candidates(ctx, follow(d))
-	if err != nil || len(revisions) == 0 {
+	repo := r.Repositories[d.Project.Name]
+	last := repo.Last()
+	revisions, _, err := repo.Candidates(ctx, follow(d))
+	if err != nil || last == nil || len(revisions) == 0 {
 		return
 	}
 	r.mu.Lock()
-	r.newest[d.Name()] = revisions[0].Commit
+	r.newest[d.Name()] = newest{revisions[0].Commit, last.At}
 	r.mu.Unlock()
 }
 

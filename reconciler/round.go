@@ -3,6 +3,7 @@ package reconciler
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -42,6 +43,7 @@ type round struct {
 	partial  bool // the release may lack what is in git
 	live     *fabric.Live
 	desired  *fabric.Desired
+	binding  string // digest of what the configuration says
 	facts    Facts
 	settled  []fabric.Step // taken in by the fabric since an earlier round
 	whole    bool          // nothing of the target is left to be written but what is blocked
@@ -131,6 +133,44 @@ func (rd *round) later() time.Time {
 	return rd.at.Add(min(5*time.Second<<min(n, 10), 5*time.Minute))
 }
 
+// backOff is until when a deployment writes nothing of a commit, and why.
+type backOff struct {
+	commit string
+	until  time.Time
+	why    string
+}
+
+// leaveAlone keeps rounds that nobody asks for from writing, until then or for as long as the back-off says,
+// and returns until when that is. A newer release is not kept back by what came of an older one (law 9).
+func (rd *round) leaveAlone(until time.Time, why string) time.Time {
+	rd.mu.Lock()
+	if rd.backOff[rd.name].commit != rd.target.Commit {
+		delete(rd.tries, rd.name)
+	}
+	rd.mu.Unlock()
+	if later := rd.later(); later.After(until) {
+		until = later
+	}
+	rd.mu.Lock()
+	rd.backOff[rd.name] = backOff{rd.target.Commit, until, why}
+	rd.mu.Unlock()
+	return until
+}
+
+// backingOff ends the round if a write went wrong a moment ago.
+func (rd *round) backingOff() error {
+	rd.mu.Lock()
+	b := rd.backOff[rd.name]
+	rd.mu.Unlock()
+	if rd.ask.By != "" || b.commit != rd.target.Commit || !rd.at.Before(b.until) {
+		return nil
+	}
+	if rd.out.Again.IsZero() || b.until.Before(rd.out.Again) {
+		rd.out.Again = b.until
+	}
+	return rd.over(configs.BackingOff, b.why)
+}
+
 // look observes the fabric. A look that others took a moment ago will do, unless we wrote since, or
 // a person waits for the answer.
 func (rd *round) look(ctx context.Context) error {
@@ -193,6 +233,7 @@ func (rd *round) render() error {
 		Jobs: rd.d.Jobs, Root: rd.live.Root, Overlay: rd.d.Overlay,
 	}
 	binding := string(encode(b))
+	rd.binding = fmt.Sprintf("%x", sha256.Sum256([]byte(binding)))
 	rd.mu.Lock()
 	last := rd.rendered[rd.name]
 	rd.mu.Unlock()

@@ -62,8 +62,8 @@ func (rd *round) settle(ctx context.Context) error {
 	return nil
 }
 
-// unsettled asks the fabric about each step. While one is pending the round is over; after the
-// time limit it has failed.
+// unsettled asks the fabric about each step. While one is pending the round is over, and what waits is
+// written down; after the time limit it has failed.
 func (rd *round) unsettled(ctx context.Context, steps []fabric.Step) (bool, error) {
 	place := rd.Fabrics[rd.d.Fabric.Name]
 	var again time.Time
@@ -77,6 +77,9 @@ func (rd *round) unsettled(ctx context.Context, steps []fabric.Step) (bool, erro
 			rd.out.Result = configs.Found(configs.FabricRefused, rd.name, fmt.Sprintf("%s: %s", s.ID, message(err)))
 			return true, rd.ended(ctx, Failing)
 		case err != nil:
+			if werr := rd.wait(ctx, steps); werr != nil {
+				return true, werr
+			}
 			return true, rd.fail(configs.FabricUnreachable, err)
 		case state == fabric.Unsettled && (again.IsZero() || at.Before(again)):
 			again = at
@@ -89,9 +92,20 @@ func (rd *round) unsettled(ctx context.Context, steps []fabric.Step) (bool, erro
 		rd.out.Result = configs.Found(configs.FabricRefused, rd.name, fmt.Sprintf("not taken in within %s", settleLimit))
 		return true, rd.ended(ctx, Failing)
 	}
+	if err := rd.wait(ctx, steps); err != nil {
+		return true, err
+	}
 	rd.out.Phase, rd.out.Again = Settling, again
 	rd.out.Result = configs.Found(configs.StillSettling, rd.name, "")
 	return true, errOver
+}
+
+// wait writes down what the fabric is taking in, unless it stands there already.
+func (rd *round) wait(ctx context.Context, steps []fabric.Step) error {
+	if rd.known.Phase == Settling {
+		return nil
+	}
+	return rd.reach(ctx, Settling, settlingSteps(steps))
 }
 
 // verify looks at what was touched, keeps what the fabric says of it, and notes the fields that are
@@ -157,10 +171,14 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 		return nil
 	}
 	e := ledger.Entry{Kind: kindRead, Deployment: rd.name, Fabric: rd.d.Fabric.Name, Text: fmt.Sprintf("read back %d", len(back.Read)), Data: encode(back)}
+	if len(e.Data) > shownBytes { // the fields are a convenience; the digests are not
+		back.Unstable = nil
+		e.Data = encode(back)
+	}
 	if len(names) > 0 {
 		rd.unstable = true
 		slices.Sort(names)
-		f := configs.Found(configs.Unstable, rd.name, strings.Join(names, "; "))
+		f := configs.Found(configs.Unstable, rd.name, strings.Join(names[:min(len(names), 5)], "; "))
 		rd.note(f)
 		e.Code, e.Text = string(f.Code), f.Text
 	}

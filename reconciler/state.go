@@ -63,7 +63,7 @@ func (s *state) fold(e ledger.Entry) error {
 		var a approval
 		if read(&a) {
 			d := s.deployed[dep]
-			d.Approved, d.ApprovedRevision, d.ApprovedBy, d.PassedOver = a.Plan, a.Revision, e.By, a.PassedOver
+			d.Approved, d.ApprovedRevision, d.ApprovedBy, d.ApprovedBinding, d.PassedOver = a.Plan, a.Revision, e.By, a.Binding, a.PassedOver
 			s.deploy(dep, d)
 		}
 	case kindPhase:

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
-	_ "modernc.org/sqlite" // registers the driver
+	"modernc.org/sqlite" // registers the driver, too
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // tableVersion is the form of the rows. A table of another version is thrown away and rebuilt from the
@@ -41,6 +43,11 @@ func (t *table) open(s *state) (seq uint64, err error) {
 
 // replace begins an empty table, and an empty state with it.
 func (t *table) replace(s *state) (seq uint64, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("make the derived database %s: %w", t.path, full(err))
+		}
+	}()
 	t.pending = nil
 	if t.db != nil {
 		t.db.Close()
@@ -54,8 +61,20 @@ func (t *table) replace(s *state) (seq uint64, err error) {
 	return t.read(s)
 }
 
+// full gives SQLite's words for a full disk the system's.
+func full(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() {
+		case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE:
+			return fmt.Errorf("%w (%w)", syscall.ENOSPC, err)
+		}
+	}
+	return err
+}
+
 func (t *table) read(s *state) (uint64, error) {
-	db, err := sql.Open("sqlite", "file:"+t.path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(5000)")
+	db, err := sql.Open("sqlite", "file:"+t.path+"?_pragma=locking_mode(EXCLUSIVE)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(5000)")
 	if err != nil {
 		return 0, err
 	}

@@ -24,8 +24,8 @@ func (a *app) applyCommand() *cobra.Command {
 		Long: `Reconciles once, now, through all gates, and shows what is written to the reconcile log on the way.
 
 With --plan the person who asks approves exactly the plan of that digest, which selvage plan has shown. On a
-terminal without --plan the plan is shown and a yes approves it. Elsewhere nothing is approved: what waits for a
-person goes on waiting.
+terminal without --plan the plan is shown and a yes approves it. Elsewhere nothing is approved: a gate that waits for
+a person goes on waiting. In each case drift is put right even if heal is off, and what the fabric refused is tried again.
 
 Exit status: 0 the deployment runs the release, 1 it does not.`,
 		Example: "  selvage apply hello@production --plan 5c1f9e\n  selvage apply hello@production --revision HelloProphecy/1.3.2",
@@ -55,10 +55,10 @@ Exit status: 0 the deployment runs the release, 1 it does not.`,
 			case err != nil:
 				return decided(d, err)
 			}
-			return a.applied(d)
+			return a.applied(d, r)
 		},
 	}
-	cmd.Flags().StringVar(&r.Revision, "revision", "", "apply this tag, branch or commit instead of the newest candidate")
+	cmd.Flags().StringVar(&r.Revision, "revision", "", "apply the tag, branch or commit `REF` instead of the newest candidate")
 	cmd.Flags().StringVar(&r.Plan, "plan", "", "approve the plan of this `DIGEST`, or its first six digits or more")
 	return a.printsData(cmd)
 }
@@ -80,7 +80,7 @@ func (a *app) approval(ctx context.Context, s *session, r reconciler.ApplyReques
 	if err := a.print(a.screen.plan(d, now[0], r.Revision)); err != nil {
 		return "", err
 	}
-	if len(d.Plan.Free()) == 0 {
+	if len(d.Plan.Free()) == 0 && !liftable(d.Plan) {
 		return "", nil
 	}
 	for _, v := range d.Verdicts { // no approval lifts these
@@ -146,8 +146,16 @@ func (a *app) apply(ctx context.Context, s *session, r reconciler.ApplyRequest) 
 }
 
 // applied says how an apply ended.
-func (a *app) applied(d reconciler.Decision) error {
+func (a *app) applied(d reconciler.Decision, r reconciler.ApplyRequest) error {
 	runs := d.Phase == reconciler.Sound || d.Result.Code == configs.UpToDate
+	if held, person := holding(d); r.Plan == "" && held > 0 && person && len(d.Plan.Free()) > 0 {
+		look := "selvage plan " + d.Deployment
+		if r.Revision != "" {
+			look += " --revision " + shellWord(r.Revision)
+		}
+		f := finding(d.Deployment, d.Result)
+		return &failure{f, "read the plan (" + look + "), then: " + approving(d, r.Revision)}
+	}
 	if !runs || d.Plan.Digest != "" || d.Plan.Counts.Blocked > 0 {
 		return finding(d.Deployment, d.Result)
 	}

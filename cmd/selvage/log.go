@@ -45,6 +45,9 @@ func (a *app) logShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if last < 0 {
+				return hinted("--last 3 shows the last three", "--last %d is no number of entries", last)
+			}
 			p := printer{app: a, deployment: deployment}
 			dir := filepath.Join(state, ledgerDir)
 			q := query{last: last}
@@ -63,7 +66,11 @@ func (a *app) logShowCommand() *cobra.Command {
 					return err
 				}
 			}
-			if !follow {
+			switch {
+			case follow:
+			case len(entries) == 0 && deployment != "" && !a.asJSON():
+				return a.print(fmt.Sprintf("The reconcile log has no such entry about %s.\n", visible(deployment)))
+			default:
 				return nil
 			}
 			return followLog(cmd.Context(), dir, head, p.print)
@@ -231,13 +238,18 @@ Exit status: 0 intact, 1 not.`,
 func (a *app) verified(r ledger.Report, broken *ledger.Broken) error {
 	if a.asJSON() {
 		answer := struct {
-			Intact bool `json:"intact"`
-			ledger.Report
-			File   string `json:"file,omitempty"`
-			Line   int    `json:"line,omitempty"`
-			Seq    uint64 `json:"seq,omitempty"`
-			Reason string `json:"reason,omitempty"`
-		}{Intact: broken == nil, Report: r}
+			Intact   bool      `json:"intact"`
+			Entries  int       `json:"entries"`
+			Segments int       `json:"segments"`
+			First    time.Time `json:"first,omitzero"`
+			Last     time.Time `json:"last,omitzero"`
+			Head     string    `json:"head"`
+			Torn     int64     `json:"torn"`
+			File     string    `json:"file,omitempty"`
+			Line     int       `json:"line,omitempty"`
+			Seq      uint64    `json:"seq,omitempty"`
+			Reason   string    `json:"reason,omitempty"`
+		}{Intact: broken == nil, Entries: r.Entries, Segments: r.Segments, First: r.First, Last: r.Last, Head: r.Head, Torn: r.Torn}
 		if broken != nil {
 			answer.File, answer.Line, answer.Seq, answer.Reason = broken.File, broken.Line, broken.Seq, broken.Reason
 		}
@@ -252,6 +264,13 @@ func (a *app) verified(r ledger.Report, broken *ledger.Broken) error {
 	if broken != nil {
 		return broken
 	}
-	return a.print(fmt.Sprintf("intact: %d entries in %s, from %s to %s\nhead %d:%s\n", r.Entries, plural(r.Segments, "file"),
+	return a.print(fmt.Sprintf("intact: %s in %s, from %s to %s\nhead %d:%s\n", entries(r.Entries), plural(r.Segments, "file"),
 		a.screen.clock(r.First), a.screen.clock(r.Last), r.Entries, r.Head))
+}
+
+func entries(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
 }

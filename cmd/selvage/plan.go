@@ -45,7 +45,7 @@ Exit status: 0 nothing to change, 2 changes, 1 an error, or all that differs is 
 			return planStatus(d)
 		},
 	}
-	cmd.Flags().StringVar(&revision, "revision", "", "plan for this tag, branch or commit instead of the newest candidate")
+	cmd.Flags().StringVar(&revision, "revision", "", "plan for the tag, branch or commit `REF` instead of the newest candidate")
 	return a.printsData(cmd)
 }
 

@@ -111,6 +111,11 @@ func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
 	}
 	if len(d.Plan.Changes) == 0 {
 		b.WriteString("  = nothing in the release is for this deployment\n")
+		for _, f := range d.Findings {
+			if f.Code == configs.JobUnselected {
+				b.WriteString("      " + visible(f.Subject+": "+f.Text) + "\n        next: " + visible(next(f, d.Deployment)) + "\n")
+			}
+		}
 	}
 }
 
@@ -225,25 +230,14 @@ func (s screen) planFoot(d reconciler.Decision, revision string) string {
 		return "Nothing to change: the fabric runs what the release says."
 	}
 	head := fmt.Sprintf("plan %s: %s.", short(p.Digest, 6), p.Counts)
-	apply := "selvage apply " + d.Deployment
-	if revision != "" {
-		apply += " --revision " + shellWord(revision)
-	}
-	apply += " --plan " + short(p.Digest, 6)
-	if len(p.Free()) == 0 {
+	apply := approving(d, revision)
+	held, person := holding(d)
+	switch {
+	case len(p.Free()) > 0:
+	case liftable(p) && person:
+		return head + " Nothing of it is written by itself: " + apply
+	default:
 		return head + " Nothing is written until the cause is mended."
-	}
-	held, person := 0, true
-	for _, v := range d.Verdicts {
-		if v.State == reconciler.Pass {
-			continue
-		}
-		held++
-		switch v.Reason.Code {
-		case configs.FirstApply, configs.TagMoved, configs.NotDescendant:
-		default:
-			person = false
-		}
 	}
 	switch {
 	case held == 0 && revision == "":
@@ -259,6 +253,39 @@ func (s screen) planFoot(d reconciler.Decision, revision string) string {
 		}
 	}
 	return head + " Nothing is written until every gate passes."
+}
+
+// approving is the command by which a person approves the plan.
+func approving(d reconciler.Decision, revision string) string {
+	apply := "selvage apply " + d.Deployment
+	if revision != "" {
+		apply += " --revision " + shellWord(revision)
+	}
+	return apply + " --plan " + short(d.Plan.Digest, 6)
+}
+
+// holding counts the gates that hold a plan back, and reports whether a person's approval lifts all of them.
+func holding(d reconciler.Decision) (held int, person bool) {
+	person = true
+	for _, v := range d.Verdicts {
+		if v.State == reconciler.Pass {
+			continue
+		}
+		held++
+		switch v.Reason.Code {
+		case configs.FirstApply, configs.TagMoved, configs.NotDescendant:
+		default:
+			person = false
+		}
+	}
+	return held, person
+}
+
+// liftable reports that something is blocked which a person lifts by asking for an apply.
+func liftable(p reconciler.Plan) bool {
+	return slices.ContainsFunc(p.Changes, func(c fabric.Change) bool {
+		return c.Hindrance == fabric.Blocked && (c.Reason.Code == configs.HealOff || c.Reason.Code == configs.FabricRefused)
+	})
 }
 
 // elsewhere are the findings that no change of the plan tells.
