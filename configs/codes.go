@@ -90,6 +90,8 @@ const (
 	GitUnreachable    Code = "git_unreachable"
 	FabricUnreachable Code = "fabric_unreachable"
 	NoCandidate       Code = "no_candidate"
+	UnknownRevision   Code = "unknown_revision"
+	NothingSelected   Code = "nothing_selected"
 	NotBuilt          Code = "not_built"
 	NotRendered       Code = "not_rendered"
 	LedgerFailed      Code = "ledger_failed"
@@ -184,6 +186,8 @@ var codes = map[Code]meaning{
 	BackingOff:        {Wait, "the fabric does not take requests now; they are tried again later", ""},
 	GitUnreachable:    {Wait, "the git remote can't be read", "selvage doctor says what fails"},
 	FabricUnreachable: {Wait, "the fabric can't be read", "selvage doctor says what fails"},
+	UnknownRevision:   {Block, "the repository holds no such revision", "name a tag, a branch or the whole id of a commit that is there"},
+	NothingSelected:   {Wait, "the release holds no job for this deployment", "see which jobs it holds, and for which fabrics: selvage why DEPLOYMENT"},
 	NoCandidate:       {Wait, "nothing in the repository matches what the deployment follows", "push a tag or branch that matches follow:"},
 	NotBuilt:          {Block, "the release can't be built", "mend the project and release again"},
 	NotRendered:       {Block, "the release can't be carried over to the fabric", ""},

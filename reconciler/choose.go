@@ -126,7 +126,7 @@ func (rd *round) descent(ctx context.Context, repo *gitwatch.Repository) (err er
 func (rd *round) asked(ctx context.Context, repo *gitwatch.Repository, candidates []gitwatch.Revision, moved map[string]*configs.Finding) error {
 	v, err := repo.Resolve(ctx, rd.ask.Revision)
 	if err != nil {
-		return rd.fail(configs.NoCandidate, err)
+		return rd.fail(configs.UnknownRevision, err)
 	}
 	rd.target = revision(v)
 	if m := moved[v.Ref]; m != nil {

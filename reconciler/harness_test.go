@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -180,7 +181,14 @@ func (s *site) open() {
 			s.t.Fatal(err)
 		}
 	}
-	s.log, err = ledger.Open(filepath.Join(config.State, "ledger"), ledger.Options{Writer: "test"})
+	// A child that another test is just starting may hold our closed lock for a moment, until its exec.
+	for range 100 {
+		s.log, err = ledger.Open(filepath.Join(config.State, "ledger"), ledger.Options{Writer: "test"})
+		if !errors.Is(err, ledger.ErrLocked) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	check(err)
 	blobs, err := artifacts.OpenStore(filepath.Join(config.State, "artifacts"))
 	check(err)

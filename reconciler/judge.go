@@ -38,9 +38,8 @@ func (rd *round) judge(ctx context.Context) error {
 		return errOver
 	}
 	switch {
-	case p.Digest == "" && rd.d.Mode != configs.Apply:
-		rd.out.Phase = Planned
-		rd.out.Result = configs.Found(configs.UpToDate, rd.name, "")
+	case p.Digest == "" && (rd.d.Mode != configs.Apply || p.Owned == 0 && !rd.known.Ever):
+		rd.out.Result = rd.summary() // nothing was ever applied, so that nothing can be verified
 		return rd.ended(ctx, Planned)
 	case p.Digest == "":
 		return rd.sound(ctx)
@@ -108,9 +107,6 @@ func (rd *round) summary() configs.Finding {
 		f := w[0].Reason
 		f.Subject = rd.name
 		f.Text = fmt.Sprintf("plan %.6s (%s): %s", p.Digest, p.Counts, f.Text)
-		if strings.Contains(f.Next, "DEPLOYMENT") {
-			f.Next = strings.NewReplacer("DEPLOYMENT", rd.name, "TAG", rd.target.Name).Replace(f.Next)
-		}
 		return f
 	}
 	for _, c := range p.Changes {
@@ -122,8 +118,11 @@ func (rd *round) summary() configs.Finding {
 			return f
 		}
 	}
-	if p.Digest != "" {
+	switch {
+	case p.Digest != "":
 		return configs.Found(configs.Changed, rd.name, p.Counts.String())
+	case len(p.Changes) == 0:
+		return configs.Found(configs.NothingSelected, rd.name, "")
 	}
 	return configs.Found(configs.UpToDate, rd.name, "")
 }

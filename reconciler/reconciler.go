@@ -143,7 +143,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // begin writes down that the daemon starts, and releases what the configuration no longer covers.
 func (r *Reconciler) begin(ctx context.Context) error {
-	if _, err := r.record(ctx, ledger.Entry{Kind: kindStart, Text: fmt.Sprintf("started with configuration %.6s: %d deployments", r.Config.Digest, len(r.Config.Deployments)), Data: encode(map[string]string{"configuration": r.Config.Digest})}); err != nil {
+	if _, err := r.record(ctx, ledger.Entry{Kind: kindStart, Text: fmt.Sprintf("started with configuration %.6s and %d deployments", r.Config.Digest, len(r.Config.Deployments)), Data: encode(map[string]string{"configuration": r.Config.Digest})}); err != nil {
 		return err
 	}
 	return r.releaseRemoved(ctx)

@@ -43,7 +43,7 @@ func (r *Reconciler) record(ctx context.Context, entries ...ledger.Entry) ([]led
 		}
 		delete(r.unfolded, e.Seq)
 		if err := r.state.fold(e); err != nil {
-			return nil, err
+			r.broken = err // the state no longer is what the ledger says: nothing more is done by it
 		}
 		r.folded = e.Seq
 		r.grown.Broadcast()
@@ -51,7 +51,7 @@ func (r *Reconciler) record(ctx context.Context, entries ...ledger.Entry) ([]led
 	for r.folded < written[len(written)-1].Seq {
 		r.grown.Wait()
 	}
-	return written, nil
+	return written, r.broken
 }
 
 // flush writes the derived database, and forgets what is kept in memory and no longer needed. Failing only means that the next start reads more of the ledger.

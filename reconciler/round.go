@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"selvage/artifacts"
@@ -88,6 +89,7 @@ func (r *Reconciler) reconcile(ctx context.Context, d *configs.Deployment, a ask
 	if err != nil && rd.out.Again.IsZero() {
 		rd.out.Again = rd.later()
 	}
+	rd.address()
 	if !a.Dry {
 		if derr := rd.decided(ctx); derr != nil && err == nil {
 			err = derr
@@ -96,6 +98,30 @@ func (r *Reconciler) reconcile(ctx context.Context, d *configs.Deployment, a ask
 		r.flush()
 	}
 	return rd.out, err
+}
+
+// address puts the names of this round into the commands that findings say to run next.
+func (rd *round) address() {
+	fill := func(f *configs.Finding) {
+		tag := rd.target.Name
+		if f.Code == configs.TagMoved || f.Code == configs.NotDescendant && f.Subject != rd.name {
+			tag = f.Subject
+		}
+		f.Next = strings.NewReplacer("DEPLOYMENT", rd.name, "TAG", tag).Replace(f.Next)
+	}
+	fill(&rd.out.Result)
+	for i := range rd.out.Verdicts {
+		fill(&rd.out.Verdicts[i].Reason)
+	}
+	rd.out.Findings = slices.DeleteFunc(rd.out.Findings, func(f configs.Finding) bool {
+		return f.Code == configs.TagSkipped && f.Subject == rd.target.Name // it was taken, by a person
+	})
+	for i := range rd.out.Findings {
+		fill(&rd.out.Findings[i])
+	}
+	for i := range rd.out.Plan.Changes {
+		fill(&rd.out.Plan.Changes[i].Reason)
+	}
 }
 
 func (r *Reconciler) keepDecision(d Decision) {

@@ -67,18 +67,18 @@ func (a *app) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() {
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		<-running.Done()
 		tell(daemon.SdNotifyStopping)
 		log.Info("stopping: nothing more is begun")
 		time.AfterFunc(stopBound, func() {
 			log.Error("did not stop in time: what is in flight is left as open intents", zap.Duration("bound", stopBound))
 			os.Exit(1)
 		})
-	})()
-
-	running, stop := context.WithCancel(ctx)
-	defer stop()
-	var wg sync.WaitGroup
+	})
 	var served error
 	wg.Go(func() { // ends after the reconciler, so that it can be asked until then
 		if served = server.Serve(running); served != nil {
