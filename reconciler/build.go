@@ -29,7 +29,7 @@ func (rd *round) build(ctx context.Context) error {
 	if !known {
 		var err error
 		if m, err = rd.make(ctx); err != nil {
-			return err
+			return rd.fallBack(ctx, err)
 		}
 		rd.mu.Lock()
 		rd.releases[key] = m
@@ -51,6 +51,19 @@ func (rd *round) build(ctx context.Context) error {
 		return rd.fail(configs.LedgerFailed, err)
 	}
 	return rd.reach(ctx, Built, nil)
+}
+
+// fallBack goes on with the release that is live when a newer one can't be built: its drift is still
+// put right. The answer of the round stays that the newer one can't.
+func (rd *round) fallBack(ctx context.Context, err error) error {
+	live := rd.known.Live
+	if rd.ask != (ask{}) || live.IsZero() || live.Commit == rd.target.Commit || rd.out.Result.Code != configs.NotBuilt {
+		return err
+	}
+	rd.unbuilt, rd.unbuiltWhy = err, rd.out.Result
+	rd.out.Result = configs.Finding{}
+	rd.target = live
+	return rd.build(ctx)
 }
 
 // make reads and builds the project at the commit.

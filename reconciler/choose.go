@@ -72,8 +72,12 @@ func (rd *round) choose(ctx context.Context) error {
 	for i, c := range candidates {
 		v := revision(c)
 		if !base.IsZero() && c.Commit == base.Commit {
-			if m := moved[c.Ref]; m != nil && i == 0 {
+			switch m := moved[c.Ref]; {
+			case m != nil && i == 0:
 				rd.note(*m)
+			case m == nil && c.Ref != base.Ref: // the same commit under a newer name
+				rd.target = v
+				return nil
 			}
 			break // it is newer than the rest
 		}

@@ -261,3 +261,26 @@ func TestDatabaseIsDerived(t *testing.T) {
 	}
 	s.sound()
 }
+
+// A newer tag on the commit that is live becomes the release that is live, with nothing written.
+func TestSameCommitNewerTag(t *testing.T) {
+	s := newSite(t, emulator.Options{})
+	s.commit("HelloSelvage/1.0.0-rc.1")
+	s.open()
+	s.round()
+	s.verified(s.approve(""))
+	s.workspace.ResetJournal()
+	s.git(s.work, "tag", "-a", "-m", "x", "HelloSelvage/1.0.0")
+	s.git(s.work, "push", "-q", "origin", "HelloSelvage/1.0.0")
+	for range 2 {
+		d := s.round()
+		if s.verified(d); d.Revision.Version != "1.0.0" {
+			t.Errorf("live is %s", d.Revision)
+		}
+	}
+	if st, _ := s.Status(t.Context(), deployment); st[0].Live.Version != "1.0.0" || s.workspace.Count("POST *") != 0 {
+		t.Errorf("live %s, %d requests that change something", st[0].Live, s.workspace.Count("POST *"))
+	}
+	s.shut()
+	s.sound()
+}

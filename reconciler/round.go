@@ -33,22 +33,24 @@ type round struct {
 	at   time.Time
 	out  Decision
 
-	known    Deployed // as of the beginning of the round
-	sighting time.Time
-	target   Revision // what to reconcile to
-	newest   string   // commit of the newest candidate
-	moved    *configs.Finding
-	descends bool
-	passed   []string // commits of newer candidates, when a person asked for an older one
-	release  *artifacts.Release
-	partial  bool // the release may lack what is in git
-	live     *fabric.Live
-	desired  *fabric.Desired
-	binding  string // digest of what the configuration says
-	facts    Facts
-	settled  []fabric.Step // taken in by the fabric since an earlier round
-	whole    bool          // nothing of the target is left to be written but what is blocked
-	unstable bool          // a field was still different after it was written
+	known      Deployed // as of the beginning of the round
+	sighting   time.Time
+	target     Revision // what to reconcile to
+	newest     string   // commit of the newest candidate
+	moved      *configs.Finding
+	descends   bool
+	passed     []string // commits of newer candidates, when a person asked for an older one
+	release    *artifacts.Release
+	partial    bool // the release may lack what is in git
+	live       *fabric.Live
+	desired    *fabric.Desired
+	binding    string // digest of what the configuration says
+	facts      Facts
+	settled    []fabric.Step // taken in by the fabric since an earlier round
+	whole      bool          // nothing of the target is left to be written but what is blocked
+	unbuilt    error         // why the newest release can't be built, with the answer that says so
+	unbuiltWhy configs.Finding
+	unstable   bool // a field was still different after it was written
 }
 
 // errOver ends a round whose decision is made.
@@ -78,6 +80,9 @@ func (r *Reconciler) reconcile(ctx context.Context, d *configs.Deployment, a ask
 	}
 	if errors.Is(err, errOver) {
 		err = nil
+	}
+	if err == nil && rd.unbuilt != nil {
+		err, rd.out.Result = rd.unbuilt, rd.unbuiltWhy
 	}
 	switch {
 	case err == nil:
