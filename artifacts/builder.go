@@ -46,13 +46,29 @@ func NewBuilder(store *Store, cacheDir string, child []string) *Builder {
 	}
 }
 
-// Build reads the project in the folder root of t, which is the tree of commit, and builds its
-// pipelines. project is the name that selvage.yaml gives it.
+// Source is where a release is made from.
+type Source struct {
+	Tree    Tree
+	Project string // its name in selvage.yaml
+	Root    string // folder of pbt_project.yml; "." for the root
+	Commit  string // whose tree Tree is
+	// Subscribed finds the release of another project that a job names a pipeline of. It returns
+	// ErrNotWatched where no repository of the configuration holds it. Nil: none does.
+	Subscribed func(context.Context, Subscription) (Source, error)
+	// Isolation are patterns over hosts; a pipeline whose code names one of them is a finding.
+	Isolation []string
+}
+
+// ErrNotWatched is what Source.Subscribed returns for a project that the configuration does not have.
+var ErrNotWatched = errors.New("no repository of the configuration holds it")
+
+// Build reads the project of s and builds its pipelines.
 //
 // Findings are those of ReadProject and of the building. A job whose pipeline could not be built is
 // in the release with its reason in Blocked. An error means that there is no release: the project
 // can't be read, the store can't be written, or ctx ended.
-func (b *Builder) Build(ctx context.Context, t Tree, project, root, commit string) (*Release, []configs.Finding, error) {
+func (b *Builder) Build(ctx context.Context, s Source) (*Release, []configs.Finding, error) {
+	t, project, root, commit := s.Tree, s.Project, s.Root, s.Commit
 	leave, err := b.enter(ctx, project)
 	if err != nil {
 		return nil, nil, fmt.Errorf("build %s at %s: %w", project, commit, err)

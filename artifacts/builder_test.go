@@ -38,7 +38,7 @@ func (w workshop) builder(child []string) *Builder { return NewBuilder(w.store, 
 
 func build(t testing.TB, b *Builder, tree Tree, commit string) (*Release, []configs.Finding) {
 	t.Helper()
-	r, findings, err := b.Build(t.Context(), tree, "hello", ".", commit)
+	r, findings, err := b.Build(t.Context(), Source{Tree: tree, Project: "hello", Root: ".", Commit: commit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestReleaseIdentity(t *testing.T) {
 		}
 		digests[r.Digest] = name
 	}
-	elsewhere, _, err := newWorkshop(t).builder(thisBinary).Build(t.Context(), helloTree(t, "prophecy"), "hello", "prophecy", "c1")
+	elsewhere, _, err := newWorkshop(t).builder(thisBinary).Build(t.Context(), Source{Tree: helloTree(t, "prophecy"), Project: "hello", Root: "prophecy", Commit: "c1"})
 	if err != nil || digests[elsewhere.Digest] != "" {
 		t.Errorf("in another folder: the same digest, or %v", err)
 	}
@@ -136,7 +136,7 @@ func TestBuildOnce(t *testing.T) {
 	}
 	// One changed pipeline is evaluated, so a child is needed, and is not there.
 	changed := tree.with("pipelines/clean_orders/code/main.py", "print()\n")
-	if _, _, err := w.builder(noChild).Build(t.Context(), changed, "hello", ".", "c3"); err == nil || !strings.Contains(err.Error(), noChild[0]) {
+	if _, _, err := w.builder(noChild).Build(t.Context(), Source{Tree: changed, Project: "hello", Root: ".", Commit: "c3"}); err == nil || !strings.Contains(err.Error(), noChild[0]) {
 		t.Errorf("without an evaluator: %v", err)
 	}
 	third, _ := build(t, w.builder(thisBinary), changed, "c3")
@@ -259,7 +259,7 @@ func TestBuildErrors(t *testing.T) {
 	lost := errors.New("object not found")
 	tree := helloTree(t, ".")
 	for _, name := range []string{"pbt_project.yml", "pipelines/clean_orders/code/setup.py", "pipelines/clean_orders/code/test"} {
-		if r, _, err := newWorkshop(t).builder(thisBinary).Build(t.Context(), tree.failing(name, lost), "hello", ".", "c1"); !errors.Is(err, lost) || r != nil {
+		if r, _, err := newWorkshop(t).builder(thisBinary).Build(t.Context(), Source{Tree: tree.failing(name, lost), Project: "hello", Root: ".", Commit: "c1"}); !errors.Is(err, lost) || r != nil {
 			t.Errorf("with %s lost there is a release: %v, %v", name, r != nil, err)
 		}
 	}
@@ -267,12 +267,12 @@ func TestBuildErrors(t *testing.T) {
 	if err := os.WriteFile(w.cache, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r, _, err := w.builder(thisBinary).Build(t.Context(), tree, "hello", ".", "c1"); err == nil || r != nil || !strings.Contains(err.Error(), w.cache) {
+	if r, _, err := w.builder(thisBinary).Build(t.Context(), Source{Tree: tree, Project: "hello", Root: ".", Commit: "c1"}); err == nil || r != nil || !strings.Contains(err.Error(), w.cache) {
 		t.Errorf("with a file in the place of the notes there is a release: %v, %v", r != nil, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if r, _, err := newWorkshop(t).builder(thisBinary).Build(ctx, tree, "hello", ".", "c1"); !errors.Is(err, context.Canceled) || r != nil {
+	if r, _, err := newWorkshop(t).builder(thisBinary).Build(ctx, Source{Tree: tree, Project: "hello", Root: ".", Commit: "c1"}); !errors.Is(err, context.Canceled) || r != nil {
 		t.Errorf("cancelled: there is a release: %v, %v", r != nil, err)
 	}
 }
@@ -286,7 +286,7 @@ func TestBuildConcurrent(t *testing.T) {
 	for i := range digests {
 		wg.Go(func() {
 			project := []string{"hello", "other"}[i%2]
-			r, _, err := b.Build(t.Context(), tree, project, ".", "c1")
+			r, _, err := b.Build(t.Context(), Source{Tree: tree, Project: project, Root: ".", Commit: "c1"})
 			if err != nil {
 				t.Errorf("build: %v", err)
 				return

@@ -28,8 +28,26 @@ type Release struct {
 	Version   string // as pbt_project.yml says; informative
 	Jobs      []Job
 	Pipelines []Pipeline
-	Artifacts []Artifact // each once, by SHA-256
+	// Subscribed are the pipelines of other projects that the jobs name and that were built from a watched
+	// repository; by Key, which is that of their Subscription.
+	Subscribed     []Pipeline
+	Configurations []Configuration
+	Artifacts      []Artifact // each once, by SHA-256
 }
+
+// Configuration is one instance of a configuration that jobs read from a file at run time, unlike those
+// inside a pipeline's artifact.
+type Configuration struct {
+	// Owner is whom it configures: the base pipeline as pbt_project.yml names it
+	// ("21759/pipelines/basePipeline1"), or ProjectConfiguration.
+	Owner   string
+	Name    string // of the instance: "default"
+	File    string // in the repository
+	Content []byte
+}
+
+// ProjectConfiguration is the Owner of a project's own configurations (arguments -pi, -pc and -pj).
+const ProjectConfiguration = "projectConfigurations/config"
 
 // Job is one committed job definition.
 type Job struct {
@@ -46,6 +64,8 @@ type Job struct {
 	Pipelines  []string          // keys of the pipelines that its components name
 	Runs       []string          // keys of the jobs that its run_job_tasks name
 	Blocked    []configs.Finding // why it can't be deployed; what is live stays
+
+	SecretScope string // of databricks-job.json, for its DBT components
 }
 
 // The kinds of Component.
@@ -64,18 +84,46 @@ type Component struct {
 	ID             string // of the process; in the oldest files the pipeline's key
 	PipelineID     string // the pipeline's key, whichever field it stood in
 	Language       string
-	ReleaseVersion string // of another project; its presence blocks the job
-	ConfigPath     string // of a subscribed pipeline; its presence blocks the job
+	ReleaseVersion string // of another project
+	ConfigPath     string // of a subscribed pipeline: the folder of its configurations
+	// Subscribed is set for a pipeline of another project.
+	Subscribed *Subscription
+
+	Content        string // of a script, inline
+	ProfilePath    string // of a DBT component: where dbt finds its profile
+	ProfileContent string // YAML
+	SecretKey      string // in Job.SecretScope
+}
+
+// Subscription names a pipeline in a release of another project.
+type Subscription struct {
+	ProjectID string // "7234"; may be empty
+	Git       string // URL of the repository; may be empty
+	SubPath   string // folder of the project in it; may be empty
+	Tag       string // "Proj/0.1"; may be empty
+	Version   string // "0.1"
+	Pipeline  string // "pipelines/x"
+}
+
+// Key is how Release.Subscribed names the pipeline: "7234/pipelines/x@0.1".
+func (s Subscription) Key() string {
+	project := s.ProjectID
+	if project == "" {
+		project = s.Git + "/" + s.SubPath
+	}
+	return project + "/" + s.Pipeline + "@" + s.Version
 }
 
 // Pipeline is Spark code that becomes one artifact.
 type Pipeline struct {
-	Key       string // "pipelines/clean_orders"
-	Name      string
-	Language  string    // "python"
-	Tree      string    // digest of its code folder; empty where it has none
-	Artifact  *Artifact // nil where none was built
-	Instances []string  // names of its configurations
+	Key      string // "pipelines/clean_orders"
+	Name     string
+	Language string    // "python"
+	Tree     string    // digest of its code folder; empty where it has none
+	Artifact *Artifact // nil where none was built; a Scala pipeline has none, see Jars
+	// Jars are those of a Scala pipeline, by the Scala version that they were built for: "2.12".
+	Jars      map[string]*Artifact
+	Instances []string // names of its configurations
 }
 
 // Artifact is a file built from the project.
@@ -83,7 +131,7 @@ type Artifact struct {
 	SHA256 string
 	Name   string // file name
 	Size   int64
-	Kind   string // "wheel"
+	Kind   string // "wheel", "jar"
 }
 
 // digest is the identity of a release: SHA-256 over the JSON of this form. Keys are sorted, so equal

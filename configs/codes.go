@@ -58,7 +58,7 @@ const (
 	JobUnselected       Code = "job_unselected"
 
 	PlaceholderUnsafe Code = "placeholder_unsafe"
-	CallsTool         Code = "calls_tool"
+	CallsTool         Code = "calls_authoring_tool"
 	ACLIgnored        Code = "acl_ignored"
 	TagReserved       Code = "tag_reserved"
 	TooManyTags       Code = "too_many_tags"
@@ -158,7 +158,7 @@ var codes = map[Code]meaning{
 	JobUnselected:       {Note, "the job is committed for another fabric", "name it under jobs: of the deployment, or its fabric id under prophecy_ids of the fabric, if it belongs here"},
 
 	PlaceholderUnsafe: {Block, "the value of a placeholder holds a character that does not belong into a path", "name the tag without it, or mend prophecy_id or prophecy_url of the project in selvage.yaml"},
-	CallsTool:         {Block, "the definition names the authoring tool's own address, so that the running job would call it", "take it out of the definition, or set prophecy_url of the project if it is meant"},
+	CallsTool:         {Block, "the definition names the authoring tool's own address, so that the running job would call it", "take it out of the definition, or allow the job to with isolation: {allow: [KEY]} of the deployment"},
 	ACLIgnored:        {Note, "the definition's access_control_list is not carried over yet", ""},
 	TagReserved:       {Note, "a tag of the definition was left out, because tags of that name are ours", "name it otherwise"},
 	TooManyTags:       {Block, "the job has more tags than the workspace takes", "remove some from the definition or from the overlay"},

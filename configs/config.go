@@ -19,6 +19,9 @@ type Config struct {
 	Policies map[string]*Policy
 	// Deployments are sorted by name. Their pointers are those of the maps above.
 	Deployments []*Deployment
+	// Isolation are patterns over host names that no deployed job may call: "*.prophecy.io" stands for
+	// every host below that domain and for the domain itself. Never empty.
+	Isolation []string
 
 	// Digest is the SHA-256, in hex, of what the file means: comments, order and spelling don't
 	// count, and of a Secret only where it comes from does. A rotated credential leaves the digest
@@ -71,9 +74,15 @@ type Project struct {
 	// ProphecyID and ProphecyURL fill the placeholders of project id and authoring tool.
 	ProphecyID  string
 	ProphecyURL string
-	Poll        time.Duration // between two looks at the remote; at least MinPoll
-	Auth        GitAuth
+	// Tags are doublestar patterns over the tags that release this project; empty: found out for each
+	// tag. No tag matches those of two projects of one repository.
+	Tags []string
+	Poll time.Duration // between two looks at the remote; at least MinPoll
+	Auth GitAuth
 }
+
+// DefaultIsolation is the host of Config.Isolation where the file names none: the authoring tool's makers.
+const DefaultIsolation = "*.prophecy.io"
 
 const (
 	DefaultPoll = time.Minute
@@ -121,6 +130,14 @@ type Deployment struct {
 	// fabric is one of Fabric.ProphecyIDs, of which there is at least one then.
 	Jobs    []string
 	Overlay Overlay
+	// Moved maps the key that a job had in earlier releases to the one that it has now, so that the live
+	// job stays the same. No two keys lead to one.
+	Moved map[string]string
+	// Allow are doublestar patterns over the keys of jobs that may call the hosts of Config.Isolation.
+	Allow []string
+	// Digest is the SHA-256, in hex, of everything in the configuration that bears on this deployment:
+	// its project, fabric and policy too. Two loads that give one digest mean the same for it.
+	Digest string
 }
 
 // Name is "project@fabric", unique in a configuration.
@@ -149,9 +166,52 @@ const (
 	Tagged Order = "tagged" // by the date that the tagger wrote
 )
 
-// Overlay is what a deployment changes in the committed definitions.
+// Overlay is what a deployment changes in the committed definitions. Each part must find something to
+// change, or to leave as it wants it, in the jobs of the deployment.
 type Overlay struct {
 	ConfigInstance string            // replaces the value of -i; empty: as committed
 	Schedule       string            // "", "keep", "enabled" or "paused"; "" is "keep"
 	Tags           map[string]string // added to the tags of each job; portable over the clouds
+	// JobClusters are merged, in order, into the settings (new_cluster) of the clusters that they match.
+	JobClusters []ClusterOverlay
+	// Parameters set every parameter of that name that a job has: a parameter of the job, a named
+	// parameter of a task, or the argument that follows the name among a task's arguments ("-O").
+	Parameters    map[string]string
+	Libraries     Libraries
+	Notifications map[string][]string // addresses by event ("on_failure"); instead of all e-mail addresses of the job
+	RunAs         RunAs
+	// Patch are merged, in order, into the settings of jobs and tasks.
+	Patch []Patch
+}
+
+// ClusterOverlay is a JSON merge patch (RFC 7386) of the clusters whose key matches Key, a doublestar
+// pattern. A cluster that a task has of its own goes by the task's key.
+type ClusterOverlay struct {
+	Key   string
+	Merge map[string]any // as encoding/json decodes it, with json.Number; nil removes a field
+}
+
+// Libraries are the mirrors that clusters get libraries from; empty: as committed.
+type Libraries struct {
+	PyPI  string // URL of a package index, for each library of kind pypi
+	Maven string // URL of a repository, for each library of kind maven
+}
+
+// RunAs is whom the jobs run as; at most one of them is set.
+type RunAs struct {
+	User             string // user name, an e-mail address
+	ServicePrincipal string // application id
+}
+
+// Patch is a JSON merge patch (RFC 7386) of the jobs whose key matches Jobs.
+type Patch struct {
+	Jobs  string         // a doublestar pattern over job keys
+	Merge map[string]any // of the job's settings; may be nil
+	Tasks []TaskPatch    // of its tasks, in the order of the file
+}
+
+// TaskPatch is a JSON merge patch of the tasks whose key matches Key, a doublestar pattern.
+type TaskPatch struct {
+	Key   string
+	Merge map[string]any
 }

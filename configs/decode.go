@@ -22,7 +22,7 @@ func (l *loader) config(root ast.Node) *Config {
 	if !ok {
 		return nil
 	}
-	c := &Config{File: l.file, State: l.state(m), Policies: map[string]*Policy{DefaultPolicy: defaultPolicy(DefaultPolicy)}}
+	c := &Config{File: l.file, State: l.state(m), Policies: map[string]*Policy{DefaultPolicy: defaultPolicy(DefaultPolicy)}, Isolation: []string{DefaultIsolation}}
 	c.Fabrics = named(m, "fabrics", l.fabric)
 	c.Projects = named(m, "projects", l.project)
 	for name, p := range named(m, "policies", l.policy) {

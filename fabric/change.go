@@ -16,6 +16,7 @@ const (
 	Create  Action = "create"
 	Update  Action = "update"
 	Delete  Action = "delete"
+	Move    Action = "move"    // the same live resource under another key; fields may change along with it
 	Release Action = "release" // stop managing it, untouched
 )
 
@@ -45,6 +46,7 @@ type Change struct {
 	Kind   Kind    `json:"kind"`
 	Name   string  `json:"name"`
 	Action Action  `json:"action"`
+	From   Key     `json:"from,omitempty"`   // the key that it had, for a move
 	ID     string  `json:"id,omitempty"`     // of the live resource
 	Fields []Field `json:"fields,omitempty"` // those that are functional
 	// Labels counts the fields that only name the release; they are written along with a functional change.

@@ -40,6 +40,10 @@ type Fabric interface {
 	// same input. A job that it can't carry over is Unknown in Desired, with a finding.
 	Render(r *artifacts.Release, b Binding) (*Desired, []configs.Finding, error)
 
+	// Outside looks whether things that others put there are there; what it could not find out is
+	// Unknown. It changes nothing. An error means that nothing was learnt.
+	Outside(ctx context.Context, things []Outside) (map[Outside]Presence, error)
+
 	// Rules are the comparing rules for a kind; never nil.
 	Rules(k Kind) *Rules
 
@@ -90,6 +94,9 @@ type Binding struct {
 	// Root is the folder that artifacts are uploaded to, as Live.Root gave it.
 	Root    string
 	Overlay configs.Overlay
+	// Isolation are patterns over the hosts that no job may call, but those whose key matches Allow.
+	Isolation []string
+	Allow     []string
 }
 
 // State is how far a fabric has come with a step.

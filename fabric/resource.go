@@ -40,15 +40,35 @@ type Resource struct {
 	Overlaid map[string]bool
 	// Stripped says what was taken out of the committed definition, and why.
 	Stripped []configs.Finding
+	// Outside are things that the resource can't do without and that others put on the fabric.
+	Outside []Outside
 }
 
-// Blob is an artifact and where it belongs on the fabric.
+// Blob is a file and where it belongs on the fabric.
 type Blob struct {
 	SHA256 string
 	Name   string // file name
 	Size   int64  // bytes
 	Path   string // full path on the fabric
+	// Content is what the file holds where Render made it (a script with its placeholders filled); nil
+	// for an artifact, which the store has.
+	Content []byte `json:"-"`
 }
+
+// Outside is something on the fabric that this installation neither makes nor owns.
+type Outside struct {
+	Kind OutsideKind
+	Name string // a full path; "SCOPE/KEY"; the id of a pipeline
+}
+
+// OutsideKind is the kind of an Outside, as in messages.
+type OutsideKind string
+
+const (
+	OutsideFile     OutsideKind = "file"
+	OutsideSecret   OutsideKind = "secret"
+	OutsidePipeline OutsideKind = "DLT pipeline"
+)
 
 // Desired is what a release means on a fabric.
 type Desired struct {

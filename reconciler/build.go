@@ -76,7 +76,7 @@ func (rd *round) make(ctx context.Context) (made, error) {
 	if err != nil {
 		return made{}, rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
 	}
-	release, findings, err := rd.Builder.Build(ctx, tree, rd.d.Project.Name, root, rd.target.Commit)
+	release, findings, err := rd.Builder.Build(ctx, artifacts.Source{Tree: tree, Project: rd.d.Project.Name, Root: root, Commit: rd.target.Commit, Isolation: rd.Config.Isolation})
 	if err != nil {
 		rd.note(findings...)
 		return made{}, rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))

@@ -120,7 +120,7 @@ func validateProjects(ctx context.Context, dir string, c *check) error {
 		if read, _, err := artifacts.ReadProject(tree, root); err == nil {
 			p.Name = read.Name
 		}
-		release, findings, err := builder.Build(ctx, tree, path.Base(root), root, "the work tree")
+		release, findings, err := builder.Build(ctx, artifacts.Source{Tree: tree, Project: path.Base(root), Root: root, Commit: "the work tree", Isolation: []string{configs.DefaultIsolation}})
 		if err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()

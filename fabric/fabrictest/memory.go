@@ -48,6 +48,7 @@ type Memory struct {
 	requests     int
 	blind        bool
 	faults       map[int]Fault // by the number of the request
+	outside      map[fabric.Outside]bool
 }
 
 // file is one committed definition.
@@ -73,7 +74,7 @@ type write struct {
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
-	return &Memory{o: o, head: map[string]file{}, parsed: map[string]file{}, faults: map[int]Fault{}}
+	return &Memory{outside: map[fabric.Outside]bool{}, o: o, head: map[string]file{}, parsed: map[string]file{}, faults: map[int]Fault{}}
 }
 
 var errBlind = errors.New("the scheduler does not answer")
@@ -287,4 +288,25 @@ func (m *Memory) Settled(ctx context.Context, s fabric.Step) (fabric.State, time
 // notRendered is the finding about a job that Memory can't carry over.
 func notRendered(key, particulars string) configs.Finding {
 	return configs.Found(configs.NotRendered, key, particulars)
+}
+
+// Outside knows only what SetOutside said is there.
+func (m *Memory) Outside(ctx context.Context, things []fabric.Outside) (map[fabric.Outside]fabric.Presence, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	seen := map[fabric.Outside]fabric.Presence{}
+	for _, t := range things {
+		seen[t] = fabric.Absent
+		if m.outside[t] {
+			seen[t] = fabric.Present
+		}
+	}
+	return seen, nil
+}
+
+// SetOutside puts something there that is not ours, or takes it away.
+func (m *Memory) SetOutside(t fabric.Outside, there bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.outside[t] = there
 }
