@@ -56,6 +56,8 @@ type Change struct {
 	Reason    configs.Finding `json:"reason"`
 	// Stripped lists what was taken out of the committed definition, and why.
 	Stripped []configs.Finding `json:"stripped,omitempty"`
+	// Overlay is what the deployment's overlay did to the committed definition, also where it is live already.
+	Overlay []Field `json:"overlay,omitempty"`
 
 	Owner   Owner  `json:"-"`
 	Desired Doc    `json:"-"` // zero for a delete

@@ -38,6 +38,8 @@ type Resource struct {
 	Labels map[string]Label
 	// Overlaid are paths in Doc that the deployment's overlay set.
 	Overlaid map[string]bool
+	// Overlay is what the overlay did to the committed definition: Old as committed, New as overlaid.
+	Overlay []Field
 	// Stripped says what was taken out of the committed definition, and why.
 	Stripped []configs.Finding
 	// Outside are things that the resource can't do without and that others put on the fabric.
