@@ -53,7 +53,8 @@ type Source struct {
 	Root    string // folder of pbt_project.yml; "." for the root
 	Commit  string // whose tree Tree is
 	// Subscribed finds the release of another project that a job names a pipeline of. It returns
-	// ErrNotWatched where no repository of the configuration holds it. Nil: none does.
+	// ErrNotWatched where no repository of the configuration holds it, and ErrNotReleased where that
+	// one does not hold the release. Any other error ends the Build. Nil: none is watched.
 	Subscribed func(context.Context, Subscription) (Source, error)
 	// Isolation are patterns over hosts; a pipeline whose code names one of them is a finding.
 	Isolation []string
@@ -61,6 +62,10 @@ type Source struct {
 
 // ErrNotWatched is what Source.Subscribed returns for a project that the configuration does not have.
 var ErrNotWatched = errors.New("no repository of the configuration holds it")
+
+// ErrNotReleased is what Source.Subscribed returns where the repository was read and has no such tag or
+// no such project: it is wrapped in what was looked for. The job is blocked then.
+var ErrNotReleased = errors.New("there is no such release")
 
 // Build reads the project of s and builds its pipelines.
 //
@@ -78,8 +83,12 @@ func (b *Builder) Build(ctx context.Context, s Source) (*Release, []configs.Find
 	if err != nil {
 		return nil, findings, fmt.Errorf("build %s at %s: %w", project, commit, err)
 	}
-	r := &Release{Project: project, Path: p.Path, Commit: commit, Version: p.Version, Jobs: p.Jobs, Pipelines: p.Pipelines}
-	problems, err := b.pipelines(ctx, t, r)
+	r := &Release{Project: project, Path: p.Path, Commit: commit, Version: p.Version, Jobs: p.Jobs, Pipelines: p.Pipelines, Configurations: p.Configurations}
+	problems, err := b.pipelines(ctx, t, r.Path, r.Pipelines)
+	if err != nil {
+		return nil, findings, fmt.Errorf("build %s at %s: %w", project, commit, err)
+	}
+	subscribed, err := b.subscribed(ctx, s, r)
 	if err != nil {
 		return nil, findings, fmt.Errorf("build %s at %s: %w", project, commit, err)
 	}
@@ -89,6 +98,7 @@ func (b *Builder) Build(ctx context.Context, s Source) (*Release, []configs.Find
 		}
 	}
 	findings = append(findings, blockJobs(r, problems)...)
+	findings = append(findings, subscribed...)
 	r.collect()
 	r.Digest = r.digest()
 	return r, findings, nil
@@ -116,18 +126,21 @@ func (b *Builder) enter(ctx context.Context, project string) (leave func(), err 
 	return func() { <-b.busy; <-own }, nil
 }
 
-// pipelines fills in the artifact of every pipeline that can be built, and returns why the others
-// can't, by key.
-func (b *Builder) pipelines(ctx context.Context, t Tree, r *Release) (map[string]configs.Finding, error) {
+// pipelines fills in the artifact of every pipeline of the project in root that can be built, the jars
+// that are known of Scala ones, and returns why the others can't be built, by key.
+func (b *Builder) pipelines(ctx context.Context, t Tree, root string, all []Pipeline) (map[string]configs.Finding, error) {
 	problems := map[string]configs.Finding{}
 	var missing []*Pipeline
-	for i := range r.Pipelines {
-		p := &r.Pipelines[i]
-		if p.Tree == "" {
-			continue // ReadProject said why
-		}
-		if p.Artifact = b.recall(p.Tree); p.Artifact == nil {
-			missing = append(missing, p)
+	for i := range all {
+		p := &all[i]
+		switch {
+		case p.Tree == "": // ReadProject said why
+		case p.Language == scala:
+			p.Jars = b.jars(p.Tree)
+		default:
+			if p.Artifact = b.recall(b.note(p.Tree), "wheel"); p.Artifact == nil {
+				missing = append(missing, p)
+			}
 		}
 	}
 	if len(missing) == 0 {
@@ -137,7 +150,7 @@ func (b *Builder) pipelines(ctx context.Context, t Tree, r *Release) (map[string
 	var folders []fs.FS
 	var todo []*Pipeline
 	for _, p := range missing {
-		folder := path.Join(r.Path, p.Key)
+		folder := path.Join(root, p.Key)
 		source, err := readFile(t, path.Join(folder, "code/setup.py"), maxSetupSource+1)
 		switch {
 		case errors.Is(err, errTooLarge), errors.Is(err, errNotFollowed):
@@ -197,7 +210,7 @@ func (b *Builder) wheels(ctx context.Context, todo []*Pipeline, folders []fs.FS,
 				return err
 			}
 			p.Artifact = &Artifact{SHA256: sum, Name: wheel.Name, Size: size, Kind: "wheel"}
-			return b.remember(p.Tree, *p.Artifact)
+			return b.remember(b.note(p.Tree), *p.Artifact)
 		})
 	}
 	return g.Wait()
@@ -219,9 +232,9 @@ func regularFiles(f fs.FS) ([]string, error) {
 // blockJobs marks the jobs whose pipelines have no artifact, and notes where a wheel's name is not
 // the one that the job was committed with. It returns what it found.
 func blockJobs(r *Release, problems map[string]configs.Finding) []configs.Finding {
-	artifacts := map[string]*Artifact{}
-	for _, p := range r.Pipelines {
-		artifacts[p.Key] = p.Artifact
+	pipelines := map[string]*Pipeline{}
+	for i := range r.Pipelines {
+		pipelines[r.Pipelines[i].Key] = &r.Pipelines[i]
 	}
 	var findings []configs.Finding
 	for i := range r.Jobs {
@@ -229,19 +242,28 @@ func blockJobs(r *Release, problems map[string]configs.Finding) []configs.Findin
 		for _, key := range j.Pipelines {
 			if problem, failed := problems[key]; failed {
 				why := strings.TrimPrefix(problem.Text, problem.Code.Sentence()+": ")
-				j.block(configs.JobPipelineNotBuilt, "", key+": "+why)
-				findings = append(findings, j.Blocked[len(j.Blocked)-1])
+				findings = append(findings, j.block(configs.JobPipelineNotBuilt, "", key+": "+why))
+			} else if p := pipelines[key]; p.Language == scala && len(p.Jars) == 0 {
+				findings = append(findings, j.block(configs.JarMissing, "", key))
 			}
 		}
 		for k, c := range j.Components {
-			a := artifacts[c.PipelineID]
-			if c.Kind == PipelineComponent && a != nil && path.Base(c.Path) != a.Name {
-				findings = append(findings, configs.Found(configs.WheelRenamed, fmt.Sprintf("%s: components[%d].%s.path", j.File, k, c.Kind),
-					fmt.Sprintf("%s instead of %s", a.Name, shorten(path.Base(c.Path)))))
+			if c.Kind == PipelineComponent && c.Subscribed == nil {
+				findings = append(findings, renamed(j, k, pipelines[c.PipelineID])...)
 			}
 		}
 	}
 	return findings
+}
+
+// renamed notes that the wheel of the k-th component has another name than the job names.
+func renamed(j *Job, k int, p *Pipeline) []configs.Finding {
+	c := j.Components[k]
+	if p == nil || p.Artifact == nil || path.Base(c.Path) == p.Artifact.Name {
+		return nil
+	}
+	return []configs.Finding{configs.Found(configs.WheelRenamed, fmt.Sprintf("%s: components[%d].%s.path", j.File, k, c.Kind),
+		fmt.Sprintf("%s instead of %s", p.Artifact.Name, shorten(path.Base(c.Path))))}
 }
 
 // note is the file that says what was built from a code folder.
@@ -249,10 +271,10 @@ func (b *Builder) note(tree string) string {
 	return filepath.Join(b.built, hexDigest([]byte(BuilderVersion+"\n"+tree))+".json")
 }
 
-// recall returns the artifact that was built from the code folder with this digest, if the store
-// still has it, whole. Whatever is wrong with the note or the blob, building again mends it.
-func (b *Builder) recall(tree string) *Artifact {
-	text, err := os.ReadFile(b.note(tree))
+// recall returns the artifact that a note names, if the store still has it, whole. Whatever is wrong
+// with the note or the blob, building again mends it.
+func (b *Builder) recall(note, kind string) *Artifact {
+	text, err := os.ReadFile(note)
 	if err != nil {
 		return nil
 	}
@@ -260,13 +282,13 @@ func (b *Builder) recall(tree string) *Artifact {
 	if err := json.Unmarshal(text, &a); err != nil {
 		return nil
 	}
-	if a.Kind != "wheel" || a.Name == "" || strings.ContainsAny(a.Name, "/\\") || !b.store.intact(a.SHA256) {
+	if a.Kind != kind || a.Name == "" || strings.ContainsAny(a.Name, "/\\") || !b.store.intact(a.SHA256) {
 		return nil
 	}
 	return &a
 }
 
-func (b *Builder) remember(tree string, a Artifact) error {
+func (b *Builder) remember(note string, a Artifact) error {
 	text, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -274,7 +296,7 @@ func (b *Builder) remember(tree string, a Artifact) error {
 	if err := os.MkdirAll(b.built, 0o755); err != nil {
 		return diskError("note what was built in", b.built, err)
 	}
-	if err := renameio.WriteFile(b.note(tree), append(text, '\n'), 0o644); err != nil {
+	if err := renameio.WriteFile(note, append(text, '\n'), 0o644); err != nil {
 		return diskError("note what was built in", b.built, err)
 	}
 	return nil

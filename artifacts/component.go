@@ -16,26 +16,51 @@ import (
 type definition struct {
 	job     *Job
 	project *Project
+	ownID   string            // of the project, as the definition says; may be empty
+	files   map[string]placed // what the components put where; see place
 	runs    []jobReference
 }
 
 func (d *definition) read(doc map[string]any) {
 	j := d.job
-	switch id := doc["fabric_id"].(type) {
-	case nil:
-	case string:
-		j.FabricID = id
-	case json.Number:
-		j.FabricID = id.String()
-	default:
-		d.broken("fabric_id", id, "a text")
+	d.number("fabric_id", doc["fabric_id"], &j.FabricID)
+	d.text("secret_scope", doc["secret_scope"], &j.SecretScope)
+	request, field, err := Request(doc)
+	if err == nil {
+		d.ownID = projectID(request)
 	}
 	d.components(doc["components"])
-	d.request(doc["request"])
+	if err != nil {
+		j.block(configs.JobBroken, field, err.Error())
+		return
+	}
+	d.request(request, field)
 }
 
 func (d *definition) broken(field string, found any, expected string) {
 	d.job.block(configs.JobBroken, field, fmt.Sprintf("expected %s, found %s", expected, kindOf(found)))
+}
+
+// text reads a text, and reports whether v was one, or nothing.
+func (d *definition) text(field string, v any, into *string) bool {
+	switch v := v.(type) {
+	case nil:
+	case string:
+		*into = v
+	default:
+		d.broken(field, v, "a text")
+		return false
+	}
+	return true
+}
+
+// number reads a number that most files have as a text.
+func (d *definition) number(field string, v any, into *string) bool {
+	if n, ok := v.(json.Number); ok {
+		*into = n.String()
+		return true
+	}
+	return d.text(field, v, into)
 }
 
 func (d *definition) components(v any) {
@@ -44,7 +69,6 @@ func (d *definition) components(v any) {
 		d.broken("components", v, "a list")
 		return
 	}
-	owner := map[string]string{} // path -> pipeline
 	for i, item := range list {
 		field := fmt.Sprintf("components[%d]", i)
 		object, ok := item.(map[string]any)
@@ -60,19 +84,10 @@ func (d *definition) components(v any) {
 				continue
 			}
 			c, ok := d.component(kind, field, fields)
+			if ok {
+				d.check(&c, field, fields)
+			}
 			d.job.Components = append(d.job.Components, c)
-			switch {
-			case kind != PipelineComponent:
-				d.job.block(configs.JobNotSupported, field, "expected a PipelineComponent")
-				continue
-			case !ok || !d.pipeline(c, field):
-				continue
-			}
-			if first, twice := owner[c.Path]; twice && first != c.PipelineID {
-				d.job.block(configs.JobBroken, field+".path", fmt.Sprintf("%s and %s have the same path", first, c.PipelineID))
-			}
-			owner[c.Path] = c.PipelineID
-			d.job.Pipelines = append(d.job.Pipelines, c.PipelineID)
 		}
 	}
 	sort.Strings(d.job.Pipelines)
@@ -82,21 +97,24 @@ func (d *definition) components(v any) {
 // component reads the fields of a component, and reports whether they have the types they should.
 func (d *definition) component(kind, field string, fields map[string]any) (c Component, ok bool) {
 	c, ok = Component{Kind: kind}, true
+	read := func(one func(string, any, *string) bool, key string, into *string) {
+		if !one(field+"."+key, fields[key], into) {
+			ok = false
+		}
+	}
+	read(d.number, "projectId", &c.ProjectID)
+	read(d.number, "releaseVersion", &c.ReleaseVersion)
+	read(d.number, "sqlFabricId", &c.SQLFabricID)
 	for _, f := range []struct {
 		key  string
 		into *string
 	}{
 		{"path", &c.Path}, {"nodeName", &c.NodeName}, {"id", &c.ID}, {"pipelineId", &c.PipelineID},
-		{"language", &c.Language}, {"releaseVersion", &c.ReleaseVersion}, {"configPath", &c.ConfigPath},
+		{"language", &c.Language}, {"configPath", &c.ConfigPath}, {"content", &c.Content},
+		{"profilePath", &c.ProfilePath}, {"profileContent", &c.ProfileContent}, {"secretKey", &c.SecretKey},
+		{"componentFilesDirectory", &c.FilesDirectory}, {"currentProjectDBFSPath", &c.ProjectPath},
 	} {
-		switch v := fields[f.key].(type) {
-		case nil:
-		case string:
-			*f.into = v
-		default:
-			d.broken(field+"."+f.key, v, "a text")
-			ok = false
-		}
+		read(d.text, f.key, f.into)
 	}
 	if c.PipelineID == "" && kind == PipelineComponent {
 		c.PipelineID = c.ID
@@ -104,84 +122,105 @@ func (d *definition) component(kind, field string, fields map[string]any) (c Com
 	return c, ok
 }
 
-// pipeline checks a PipelineComponent: it must name a Python pipeline of this project, and a wheel. It
-// reports whether it names one that can be built.
-func (d *definition) pipeline(c Component, field string) bool {
+// check looks whether a component has what its kind needs.
+func (d *definition) check(c *Component, field string, fields map[string]any) {
+	switch c.Kind {
+	case PipelineComponent:
+		d.pipeline(c, field)
+	case ScriptComponent:
+		d.file(field+".path", c.Path, field+".content", c.Content, fields["content"] != nil)
+	case DBTComponent:
+		d.dbt(c, field, fields)
+	case DLTComponent: // its task names a pipeline that is on the fabric already
+	default:
+		d.job.block(configs.JobNotSupported, field, fmt.Sprintf("expected %s, %s, %s or %s",
+			PipelineComponent, ScriptComponent, DBTComponent, DLTComponent))
+	}
+}
+
+// pipeline checks a PipelineComponent: it must name a pipeline of this project or one in a release of
+// another project, and the artifact of it.
+func (d *definition) pipeline(c *Component, field string) {
 	j := d.job
 	id := field + ".pipelineId"
-	switch {
-	case c.ReleaseVersion != "":
-		j.block(configs.JobNotSupported, field+".releaseVersion",
-			fmt.Sprintf("%q is a pipeline of another project (release %q); expected one of this project", shorten(c.PipelineID), shorten(c.ReleaseVersion)))
-		return false
-	case c.ConfigPath != "":
-		j.block(configs.JobNotSupported, field+".configPath",
-			fmt.Sprintf("%q is the configuration of a subscribed pipeline; expected a pipeline of this project", shorten(c.ConfigPath)))
-		return false
-	case !strings.HasPrefix(c.PipelineID, "pipelines/"):
-		j.block(configs.JobNotSupported, id, fmt.Sprintf("%q; expected pipelines/NAME, a pipeline of this project", shorten(c.PipelineID)))
-		return false
+	if c.PipelineID == c.ID {
+		id = field + ".id"
 	}
+	s, own, refused := d.subscription(*c)
+	switch {
+	case refused != nil:
+		j.block(refused.code, id, refused.text)
+		return
+	case !own:
+		c.Subscribed = &s
+		if d.artifactPath(c.Path, c.Language, field+".path") {
+			d.place(c.Path, s.Key(), s.Key(), field+".path")
+		}
+		return
+	}
+	c.PipelineID = s.Pipeline
 	p := d.project.pipeline(c.PipelineID)
 	switch {
 	case p == nil:
 		j.block(configs.JobPipelineMissing, id, fmt.Sprintf("%q is not under pipelines in %s", shorten(c.PipelineID), path.Join(d.project.Path, ProjectFile)))
-		return false
-	case p.Language != "python" || c.Language != "" && c.Language != "python":
-		j.block(configs.JobNotSupported, field+".language", fmt.Sprintf("%s is a %s pipeline; expected python", p.Key, shorten(firstOf(c.Language, p.Language))))
-		return false
+		return
+	case buildFile[p.Language] == "":
+		j.block(configs.JobNotSupported, id, fmt.Sprintf("the language of %s is %q; expected python or scala", p.Key, shorten(p.Language)))
+		return
+	case c.Language != "" && c.Language != p.Language:
+		j.block(configs.JobBroken, field+".language", fmt.Sprintf("%q; expected %s, the language of %s", shorten(c.Language), p.Language, p.Key))
+		return
 	case p.Tree == "":
-		j.block(configs.JobPipelineMissing, id, fmt.Sprintf("%s is not in this commit", path.Join(d.project.Path, p.Key, "code/setup.py")))
-		return false
+		j.block(configs.JobPipelineMissing, id, fmt.Sprintf("%s is not in this commit", path.Join(d.project.Path, p.Key, "code", buildFile[p.Language])))
+		return
 	}
-	// Every mention of this path in the job is replaced, so it must be a path and nothing less.
-	base := path.Base(c.Path)
-	switch {
-	case !strings.HasSuffix(base, ".whl") || len(base) < len("a-1-py3-none-any.whl"),
-		!strings.HasPrefix(c.Path, "/") && !strings.HasPrefix(c.Path, "dbfs:/"),
-		strings.ContainsAny(c.Path, "\"'\\\n\r\t"):
-		j.block(configs.JobBroken, field+".path", fmt.Sprintf("%q; expected the full path of a wheel", shorten(c.Path)))
-		return false
+	if d.artifactPath(c.Path, p.Language, field+".path") {
+		d.place(c.Path, p.Key, p.Key, field+".path")
+		j.Pipelines = append(j.Pipelines, p.Key)
 	}
-	return true
 }
 
-func firstOf(a, b string) string {
-	if a != "" && a != "python" {
-		return a
+// artifactPath reports whether p is the full path of an artifact, a wheel or a jar as the language
+// says; either of them where it says nothing.
+func (d *definition) artifactPath(p, language, field string) bool {
+	base := path.Base(p)
+	wheel := strings.HasSuffix(base, ".whl") && len(base) >= len("a-1-py3-none-any.whl")
+	jar := strings.HasSuffix(base, ".jar") && len(base) > len(".jar")
+	expected, fits := "a wheel or a jar", wheel || jar
+	switch language {
+	case python:
+		expected, fits = "a wheel", wheel
+	case scala:
+		expected, fits = "a jar", jar
 	}
-	return b
+	if fits && fullPath(p) {
+		return true
+	}
+	d.job.block(configs.JobBroken, field, fmt.Sprintf("%q; expected the full path of %s", shorten(p), expected))
+	return false
 }
 
-func (d *definition) request(v any) {
+// request reads the settings of the job, which stand in field.
+func (d *definition) request(request map[string]any, field string) {
 	j := d.job
-	request, ok := v.(map[string]any)
-	if !ok {
-		d.broken("request", v, "an object")
-		return
-	}
-	if _, wrapped := request["CreateNewJobRequest"]; wrapped {
-		j.block(configs.JobNotSupported, "request.CreateNewJobRequest", "expected the settings of the job in request itself; save the job again in the authoring tool")
-		return
-	}
 	name, ok := request["name"].(string)
 	if !ok || strings.TrimSpace(name) == "" {
-		d.broken("request.name", request["name"], "the name of the job")
+		d.broken(field+".name", request["name"], "the name of the job")
 	}
 	j.Name = name
 	switch tasks := request["tasks"].(type) {
 	case nil, []any:
 	default:
-		d.broken("request.tasks", tasks, "a list")
+		d.broken(field+".tasks", tasks, "a list")
 	}
 	paths := map[string]bool{}
 	for _, c := range j.Components {
-		paths[c.Path] = true
+		paths[spelled(c.Path)] = true
 	}
-	visit(request, &fieldPath{key: "request"}, func(at *fieldPath, v any) {
+	visit(request, &fieldPath{key: field}, func(at *fieldPath, v any) {
 		switch v := v.(type) {
 		case string:
-			if isArtifactPath(v) && !paths[v] {
+			if isArtifactPath(v) && !paths[spelled(v)] {
 				j.block(configs.ArtifactMissing, at.String(), fmt.Sprintf("%q is the path of no component of the job", shorten(v)))
 			}
 		case map[string]any:

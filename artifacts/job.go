@@ -24,11 +24,11 @@ const maxJob = 8 << 20
 // maxReasons bounds what is said about one job: who mends those sees the rest.
 const maxReasons = 20
 
-// block records why the job can't be deployed.
-func (j *Job) block(code configs.Code, field, particulars string) {
+// block records why the job can't be deployed, and returns the last reason that it has now.
+func (j *Job) block(code configs.Code, field, particulars string) configs.Finding {
 	switch {
 	case len(j.Blocked) == maxReasons:
-		return
+		return j.Blocked[maxReasons-1]
 	case len(j.Blocked) == maxReasons-1:
 		particulars += "; there is more, mend these first"
 	}
@@ -36,7 +36,9 @@ func (j *Job) block(code configs.Code, field, particulars string) {
 	if field != "" {
 		subject += ": " + field
 	}
-	j.Blocked = append(j.Blocked, configs.Found(code, subject, particulars))
+	f := configs.Found(code, subject, particulars)
+	j.Blocked = append(j.Blocked, f)
+	return f
 }
 
 // jobs reads the jobs that pbt_project.yml lists, and those that only have a folder: a job that is
@@ -103,10 +105,10 @@ func (r *reader) entry(j *Job, e ymlEntry) {
 	}
 	enabled := lookup(fields, "enabled")
 	switch text, null, ok := scalar(enabled); {
-	case !ok || !null && text != "true" && text != "false":
+	case !ok || !null && !strings.EqualFold(text, "true") && !strings.EqualFold(text, "false"):
 		broken(at(enabled), ".enabled", "expected true, false or null")
 	case !null:
-		on := text == "true"
+		on := strings.EqualFold(text, "true")
 		j.Enabled = &on
 	}
 	scheduler := lookup(fields, "scheduler")
@@ -125,6 +127,14 @@ func (r *reader) definition(j *Job) error {
 	if j.Scheduler != "" && j.Scheduler != "Databricks" {
 		return nil // its definition has another form
 	}
+	inner, err := r.inner(path.Join(j.Key, "code"))
+	if err != nil {
+		return err
+	}
+	if inner != "" {
+		j.block(configs.JobBroken, "", fmt.Sprintf("%s lists the job, but its folder is part of the project in %s", r.file, inner))
+		return nil
+	}
 	raw, err := readFile(r.tree, j.File, maxJob)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -142,7 +152,7 @@ func (r *reader) definition(j *Job) error {
 		j.block(configs.JobBroken, "", err.Error())
 		return nil
 	}
-	d := definition{job: j, project: &r.project}
+	d := definition{job: j, project: &r.project, files: map[string]placed{}}
 	d.read(doc)
 	r.runs = append(r.runs, d.runs...)
 	if j.FabricID != "" && j.FabricUID != "" && j.FabricID != j.FabricUID {
@@ -150,6 +160,28 @@ func (r *reader) definition(j *Job) error {
 			fmt.Sprintf("it says %s, fabricUID in %s says %s and decides", j.FabricID, r.file, j.FabricUID))
 	}
 	return nil
+}
+
+// Request takes the settings of the job out of a decoded databricks-job.json, and says which field they
+// stand in: "request", or in the oldest files "request.CreateNewJobRequest". Its error names the field
+// and what was expected there.
+func Request(file map[string]any) (settings map[string]any, field string, err error) {
+	const outer, inner = "request", "request.CreateNewJobRequest"
+	settings, ok := file["request"].(map[string]any)
+	if !ok {
+		return nil, outer, fmt.Errorf("expected an object, found %s", kindOf(file["request"]))
+	}
+	wrapped, old := settings["CreateNewJobRequest"]
+	if !old {
+		return settings, outer, nil
+	}
+	if _, both := settings["tasks"]; both {
+		return nil, inner, errors.New("expected the settings of the job here or in request itself, found both")
+	}
+	if settings, ok = wrapped.(map[string]any); !ok {
+		return nil, inner, fmt.Errorf("expected an object, found %s", kindOf(wrapped))
+	}
+	return settings, inner, nil
 }
 
 // decodeJSON decodes exactly one JSON object, numbers as they are written. Its error gives line and

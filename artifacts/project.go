@@ -22,6 +22,8 @@ type Project struct {
 	Path      string     // folder of pbt_project.yml; "." for the root
 	Jobs      []Job      // by key; also those that can't be deployed, with their reason
 	Pipelines []Pipeline // by key
+	// Configurations are the files that jobs read at run time, by Owner and Name.
+	Configurations []Configuration
 }
 
 // ErrNotProject is what ReadProject returns for a folder without a pbt_project.yml.
@@ -33,11 +35,28 @@ var ErrNotProject = errors.New("not a project")
 // be read, or the tree could not be. What is wrong with one job or pipeline is a finding; a job that
 // can't be deployed carries it in Blocked as well.
 func ReadProject(t Tree, root string) (*Project, []configs.Finding, error) {
+	r, top, err := openProject(t, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, read := range []func([]ymlEntry) error{r.pipelines, r.jobs, r.configurations} {
+		if err := read(top); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, j := range r.project.Jobs {
+		r.findings = append(r.findings, j.Blocked...)
+	}
+	return &r.project, r.findings, nil
+}
+
+// openProject reads the pbt_project.yml in the folder root, and its header.
+func openProject(t Tree, root string) (*reader, []ymlEntry, error) {
 	root = path.Clean(root)
 	if !fs.ValidPath(root) {
 		return nil, nil, fmt.Errorf("%w: %q is not a folder of the repository; give the folder of %s relative to its root", ErrNotProject, root, ProjectFile)
 	}
-	r := reader{tree: t, root: root, file: path.Join(root, ProjectFile)}
+	r := &reader{tree: t, root: root, file: path.Join(root, ProjectFile)}
 	src, err := readFile(t, r.file, maxYML)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -49,19 +68,14 @@ func ReadProject(t Tree, root string) (*Project, []configs.Finding, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w; mend the file in git and push again", err)
 	}
-	if err := r.header(top); err != nil {
-		return nil, nil, err
-	}
-	if err := r.pipelines(top); err != nil {
-		return nil, nil, err
-	}
-	if err := r.jobs(top); err != nil {
-		return nil, nil, err
-	}
-	for _, j := range r.project.Jobs {
-		r.findings = append(r.findings, j.Blocked...)
-	}
-	return &r.project, r.findings, nil
+	return r, top, r.header(top)
+}
+
+// ofContent reports that an error of openProject is about what the commit holds: a tree that can't be
+// read gives others.
+func ofContent(err error) bool {
+	var yml *ymlError
+	return errors.As(err, &yml) || errors.Is(err, ErrNotProject) || errors.Is(err, errTooLarge) || errors.Is(err, errNotFollowed)
 }
 
 // reader gathers a project.
@@ -72,6 +86,8 @@ type reader struct {
 	project  Project
 	runs     []jobReference // of all jobs
 	findings []configs.Finding
+
+	configured int // bytes of configurations so far
 }
 
 func (r *reader) found(code configs.Code, subject, particulars string) {
@@ -144,6 +160,26 @@ func validKey(key, top string) bool {
 	return true
 }
 
+// inner returns the root of the project nested in this one that the folder name, relative to the root,
+// belongs to; empty where it is this project's own.
+func (r *reader) inner(name string) (string, error) {
+	at := r.root
+	for part := range strings.SplitSeq(name, "/") {
+		at = path.Join(at, part)
+		file := path.Join(at, ProjectFile)
+		nested, err := isFile(r.tree, file)
+		switch {
+		case err != nil && errors.Is(whyNot(r.tree, file, err), errNotFollowed):
+			return "", nil // what is not followed holds no project
+		case err != nil:
+			return "", fmt.Errorf("look for %s: %w", file, err)
+		case nested:
+			return at, nil
+		}
+	}
+	return "", nil
+}
+
 func (r *reader) pipelines(top []ymlEntry) error {
 	entries, err := r.section(top, "pipelines")
 	if err != nil {
@@ -152,17 +188,8 @@ func (r *reader) pipelines(top []ymlEntry) error {
 	listed := map[string]bool{}
 	for _, e := range entries {
 		listed[e.key] = true
-		p := Pipeline{Key: e.key, Name: path.Base(e.key), Language: r.project.Language}
-		fields, ok := mapping(e.value)
-		if !ok {
-			r.found(configs.PipelineIncomplete, r.at(e.line, e.key), "expected a mapping with name and language")
-		}
-		for key, into := range map[string]*string{"name": &p.Name, "language": &p.Language} {
-			if text, _, ok := scalar(lookup(fields, key)); ok && text != "" {
-				*into = strings.TrimSpace(text)
-			}
-		}
-		if err := r.code(&p, e); err != nil {
+		p, err := r.onePipeline(e)
+		if err != nil {
 			return err
 		}
 		r.project.Pipelines = append(r.project.Pipelines, p)
@@ -179,33 +206,68 @@ func (r *reader) pipelines(top []ymlEntry) error {
 	return nil
 }
 
+func (r *reader) onePipeline(e ymlEntry) (Pipeline, error) {
+	p := Pipeline{Key: e.key, Name: path.Base(e.key), Language: r.project.Language}
+	fields, ok := mapping(e.value)
+	if !ok {
+		r.found(configs.PipelineIncomplete, r.at(e.line, e.key), "expected a mapping with name and language")
+	}
+	for key, into := range map[string]*string{"name": &p.Name, "language": &p.Language} {
+		if text, _, ok := scalar(lookup(fields, key)); ok && text != "" {
+			*into = strings.TrimSpace(text)
+		}
+	}
+	return p, r.code(&p, e)
+}
+
+// The languages of pipelines that become artifacts.
+const (
+	python = "python"
+	scala  = "scala"
+)
+
+// buildFile is what a pipeline is built by, and configFolder where its configurations lie, in its code
+// folder.
+var (
+	buildFile    = map[string]string{python: "setup.py", scala: "pom.xml"}
+	configFolder = map[string]string{python: "configs/resources/config", scala: "src/main/resources/config"}
+)
+
 // code looks at the code folder of a pipeline: what is needed to build it, its digest, and its
 // configurations.
 func (r *reader) code(p *Pipeline, e ymlEntry) error {
 	folder := path.Join(r.root, p.Key, "code")
-	if p.Language != "python" {
-		r.found(configs.PipelineNotSupported, r.at(e.line, p.Key+".language"), fmt.Sprintf("%q; expected python", p.Language))
+	if buildFile[p.Language] == "" {
+		r.found(configs.PipelineNotSupported, r.at(e.line, p.Key+".language"), fmt.Sprintf("%q; expected python or scala", shorten(p.Language)))
 		return nil
+	}
+	incomplete := func(why string) error {
+		r.found(configs.PipelineIncomplete, r.at(e.line, p.Key), why)
+		return nil
+	}
+	inner, err := r.inner(path.Join(p.Key, "code"))
+	switch {
+	case err != nil:
+		return err
+	case inner != "":
+		return incomplete(fmt.Sprintf("%s is part of the project in %s", folder, inner))
 	}
 	names, err := fileNames(r.tree, folder)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		r.found(configs.PipelineIncomplete, r.at(e.line, p.Key), fmt.Sprintf("%s is not in this commit", folder))
-		return nil
+		return incomplete(fmt.Sprintf("%s is not in this commit", folder))
 	case errors.Is(err, errNotFollowed):
-		r.found(configs.PipelineIncomplete, r.at(e.line, p.Key), err.Error())
-		return nil
+		return incomplete(err.Error())
 	case err != nil:
 		return fmt.Errorf("list %s: %w", folder, err)
 	}
-	if !slices.Contains(names, "setup.py") {
-		r.found(configs.PipelineIncomplete, r.at(e.line, p.Key), fmt.Sprintf("%s is not in this commit", path.Join(folder, "setup.py")))
-		return nil
+	if !slices.Contains(names, buildFile[p.Language]) {
+		return incomplete(fmt.Sprintf("%s is not in this commit", path.Join(folder, buildFile[p.Language])))
 	}
 	if p.Tree, err = r.tree.Digest(folder); err != nil {
 		return fmt.Errorf("digest of %s: %w", folder, err)
 	}
-	instances := path.Join(folder, "configs/resources/config")
+	instances := path.Join(folder, configFolder[p.Language])
 	names, err = fileNames(r.tree, instances)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotFollowed) {
 		return fmt.Errorf("list %s: %w", instances, err)
@@ -228,8 +290,12 @@ func (p *Project) pipeline(key string) *Pipeline {
 	return &p.Pipelines[i]
 }
 
-// oneKey is the key of a mapping with a single entry, as in `scheduler: {Databricks: {}}`.
+// oneKey is the key of a mapping with a single entry, as in `scheduler: {Databricks: {}}`, or what
+// stands there as a text.
 func oneKey(n ast.Node) (string, bool) {
+	if text, null, ok := scalar(n); ok && !null {
+		return text, text != ""
+	}
 	entries, ok := mapping(n)
 	if !ok || len(entries) != 1 {
 		return "", false

@@ -69,6 +69,23 @@ func describe(p *Project, findings []configs.Finding, err error) string {
 			state = fmt.Sprintf("left out, %d reasons", len(j.Blocked))
 		}
 		fmt.Fprintf(&b, "%s (%q, fabric %q, %s) pipelines %q runs %q: %s\n", j.Key, j.Name, j.FabricUID, enabled, j.Pipelines, j.Runs, state)
+		for _, c := range j.Components {
+			switch {
+			case c.Subscribed != nil:
+				fmt.Fprintf(&b, "    subscribes to %s (%+v)\n", c.Subscribed.Key(), *c.Subscribed)
+			case c.Kind == DBTComponent:
+				fmt.Fprintf(&b, "    %s %s: %d bytes at %s, profile of %d bytes at %s, secret %s/%s\n", c.Kind, c.NodeName, len(c.Content), c.Path, len(c.ProfileContent), c.ProfilePath, j.SecretScope, c.SecretKey)
+			case c.Kind != PipelineComponent:
+				fmt.Fprintf(&b, "    %s %s: %d bytes at %q\n", c.Kind, c.NodeName, len(c.Content), c.Path)
+			}
+		}
+	}
+	for _, c := range p.Configurations {
+		state := fmt.Sprintf("%d bytes", len(c.Content))
+		if c.Blocked != nil {
+			state = "not known"
+		}
+		fmt.Fprintf(&b, "%s of %s in %s: %s\n", c.Name, c.Owner, c.File, state)
 	}
 	for _, f := range findings {
 		fmt.Fprintf(&b, "%s %s\n    at %s\n    %s\n", f.Level(), f.Code, f.Subject, f.Text)
@@ -259,6 +276,10 @@ func FuzzReadProject(f *testing.F) {
 	f.Add([]byte("jobs: {? [a]: b}\n"), []byte(`{"components": [{"PipelineComponent": {"path": 1}}, null, {"x": {}}]}`))
 	f.Add([]byte("a: &a [*a]\n<<: *a\n"), []byte(`{"fabric_id": 1e400}`))
 	f.Add([]byte("- - - - a\n--- !!map\n..."), []byte("\xff{"))
+	f.Add([]byte("pipelineConfigurations: {pipelineConfigurations/a: {basePipeline: 7/pipelines/x, configurations: {pipelineConfigurations/a/b: {name: b}}}}\njobs: {jobs/daily_revenue: {scheduler: Databricks}}\n"),
+		[]byte(`{"components": [{"DLTPipelineComponent": {}}, {"PipelineComponent": {"id": "7/pipelines/x", "path": "/a/b/x-1-py3-none-any.whl", "releaseVersion": 1}}], "request": {"CreateNewJobRequest": {"name": "a"}}}`))
+	f.Add([]byte("language: scala\npipelines: {pipelines/clean_orders: }\njobs: {jobs/daily_revenue: {scheduler: {Databricks: }}}\n"),
+		[]byte(`{"secret_scope": "s", "components": [{"DBTComponent": {"path": "dbfs:/a/b.py", "content": "x", "profilePath": "dbfs:/a/p.yml", "profileContent": "token: {{ T }}", "secretKey": "k"}}, {"ScriptComponent": {"path": "dbfs:/a//b.py", "content": "x"}}], "request": {"name": "a"}}`))
 	f.Fuzz(func(t *testing.T, yml, definition []byte) {
 		tree := hello.with(ProjectFile, string(yml)).with(job, string(definition))
 		p, findings, err := ReadProject(tree, ".")
@@ -281,6 +302,22 @@ func FuzzReadProject(f *testing.F) {
 		}
 		if len(daily.Blocked) == 0 && (daily.Name == "" || daily.Digest != hexDigest(definition)) {
 			t.Errorf("jobs/daily_revenue can be deployed as %q, %s", daily.Name, daily.Digest)
+		}
+		for _, c := range daily.Components {
+			if len(daily.Blocked) > 0 || c.Kind == DLTComponent {
+				continue
+			}
+			if !fullPath(c.Path) || strings.Contains(c.Path, "/../") {
+				t.Errorf("a %s at %q can be deployed", c.Kind, c.Path)
+			}
+			if c.Subscribed != nil && (c.Subscribed.Version == "" || c.Subscribed.Pipeline == "") {
+				t.Errorf("subscribes to %+v", c.Subscribed)
+			}
+		}
+		for _, c := range p.Configurations {
+			if (c.Content == nil) == (c.Blocked == nil) || strings.ContainsAny(c.Name, "/\n") {
+				t.Errorf("configuration %+v", c)
+			}
 		}
 		if blocked > len(findings) {
 			t.Errorf("%d reasons, %d findings", blocked, len(findings))

@@ -43,7 +43,9 @@ type Configuration struct {
 	Owner   string
 	Name    string // of the instance: "default"
 	File    string // in the repository
-	Content []byte
+	Content []byte // placeholders included; meaningless where Blocked is set
+	// Blocked is why Content is not known. A job that uses the configuration can't be deployed then.
+	Blocked *configs.Finding
 }
 
 // ProjectConfiguration is the Owner of a project's own configurations (arguments -pi, -pc and -pj).
@@ -93,6 +95,10 @@ type Component struct {
 	ProfilePath    string // of a DBT component: where dbt finds its profile
 	ProfileContent string // YAML
 	SecretKey      string // in Job.SecretScope
+	ProjectID      string // of the dbt project
+	SQLFabricID    string // whose token the secret holds
+	FilesDirectory string // where Path and ProfilePath lie
+	ProjectPath    string // where the tool keeps a checked-out project; not of a release
 }
 
 // Subscription names a pipeline in a release of another project.
@@ -135,25 +141,58 @@ type Artifact struct {
 }
 
 // digest is the identity of a release: SHA-256 over the JSON of this form. Keys are sorted, so equal
-// content gives equal bytes. Fields are only ever added under a new form name.
+// content gives equal bytes. Fields are only ever added under a new form name: a release that has none
+// of what the second form adds keeps the digest that it always had.
 func (r *Release) digest() string {
 	type job struct{ Key, Digest string }
 	type artifact struct{ Pipeline, Name, SHA256 string }
+	type jar struct{ Pipeline, Scala, Name, SHA256 string }
+	type configuration struct{ Owner, Name, File, SHA256 string }
 	form := struct {
 		Form, Project, Path, Commit string
 		Jobs                        []job
 		Artifacts                   []artifact
+		Subscribed                  []artifact      `json:",omitempty"`
+		Jars                        []jar           `json:",omitempty"`
+		Configurations              []configuration `json:",omitempty"`
 	}{Form: "selvage release 1", Project: r.Project, Path: r.Path, Commit: r.Commit}
 	for _, j := range r.Jobs {
 		form.Jobs = append(form.Jobs, job{j.Key, j.Digest})
+	}
+	jars := func(p Pipeline) {
+		for _, version := range scalaVersions {
+			if a := p.Jars[version]; a != nil {
+				form.Jars = append(form.Jars, jar{p.Key, version, a.Name, a.SHA256})
+			}
+		}
 	}
 	for _, p := range r.Pipelines {
 		if p.Artifact != nil {
 			form.Artifacts = append(form.Artifacts, artifact{p.Key, p.Artifact.Name, p.Artifact.SHA256})
 		}
+		jars(p)
+	}
+	for _, p := range r.Subscribed {
+		if p.Artifact != nil {
+			form.Subscribed = append(form.Subscribed, artifact{p.Key, p.Artifact.Name, p.Artifact.SHA256})
+		}
+		jars(p)
+	}
+	for _, c := range r.Configurations {
+		sum := "" // of a content that is not known
+		if c.Blocked == nil {
+			sum = hexDigest(c.Content)
+		}
+		form.Configurations = append(form.Configurations, configuration{c.Owner, c.Name, c.File, sum})
+	}
+	if len(form.Subscribed)+len(form.Jars)+len(form.Configurations) > 0 {
+		form.Form = "selvage release 2"
 	}
 	sort.Slice(form.Jobs, func(i, k int) bool { return form.Jobs[i].Key < form.Jobs[k].Key })
-	sort.Slice(form.Artifacts, func(i, k int) bool { return form.Artifacts[i].Pipeline < form.Artifacts[k].Pipeline })
+	for _, artifacts := range [][]artifact{form.Artifacts, form.Subscribed} {
+		sort.Slice(artifacts, func(i, k int) bool { return artifacts[i].Pipeline < artifacts[k].Pipeline })
+	}
+	sort.SliceStable(form.Jars, func(i, k int) bool { return form.Jars[i].Pipeline < form.Jars[k].Pipeline })
 	b, err := json.Marshal(form)
 	if err != nil {
 		panic("artifacts: strings do not encode: " + err.Error())
@@ -165,10 +204,18 @@ func (r *Release) digest() string {
 func (r *Release) collect() {
 	seen := map[Artifact]bool{}
 	r.Artifacts = nil
-	for _, p := range r.Pipelines {
-		if p.Artifact != nil && !seen[*p.Artifact] {
-			seen[*p.Artifact] = true
-			r.Artifacts = append(r.Artifacts, *p.Artifact)
+	add := func(a *Artifact) {
+		if a != nil && !seen[*a] {
+			seen[*a] = true
+			r.Artifacts = append(r.Artifacts, *a)
+		}
+	}
+	for _, pipelines := range [][]Pipeline{r.Pipelines, r.Subscribed} {
+		for _, p := range pipelines {
+			add(p.Artifact)
+			for _, version := range scalaVersions {
+				add(p.Jars[version])
+			}
 		}
 	}
 	sort.Slice(r.Artifacts, func(i, k int) bool {

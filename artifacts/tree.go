@@ -56,18 +56,18 @@ func codeFolders(t Tree, root, top string) ([]string, error) {
 		if !d.IsDir() {
 			return nil
 		}
-		if d.Name() == "code" && name != start {
-			owner := path.Dir(name)
-			if owner != start {
-				found = append(found, relative(root, owner))
-			}
-			return fs.SkipDir
-		}
 		nested, err := isFile(t, path.Join(name, ProjectFile))
 		if err != nil {
 			return err
 		}
 		if nested {
+			return fs.SkipDir
+		}
+		if d.Name() == "code" && name != start {
+			owner := path.Dir(name)
+			if owner != start {
+				found = append(found, relative(root, owner))
+			}
 			return fs.SkipDir
 		}
 		return nil

@@ -115,6 +115,10 @@ const (
 	JobPipelineMissing   Code = "job_pipeline_missing"
 	JobPipelineNotBuilt  Code = "job_pipeline_not_built"
 	JobFabricDiffers     Code = "job_fabric_differs"
+	JarMissing           Code = "jar_missing"
+	SubscriptionMissing  Code = "subscription_missing"
+	ConfigurationMissing Code = "configuration_missing"
+	SecretInGit          Code = "secret_in_git"
 )
 
 // wheels
@@ -197,7 +201,7 @@ var codes = map[Code]meaning{
 	StillSettling:     {Wait, "the fabric is taking the change in", ""},
 	NewerArrived:      {Note, "a newer release arrived; no further request of the older one is sent", ""},
 
-	EntryPassedOver:      {Note, "an entry that is no job or pipeline of this project was passed over", "rename or remove it"},
+	EntryPassedOver:      {Note, "an entry that is no job, pipeline or configuration of this project was passed over", "rename or remove it"},
 	PipelineUnlisted:     {Note, "the pipeline has a folder, but the project does not list it: it is not built", "list it in pbt_project.yml, or remove the folder"},
 	PipelineIncomplete:   {Note, "the pipeline is listed, but it can't be built: its code is not there", "save the pipeline again in the authoring tool, or take it off pbt_project.yml"},
 	PipelineNotSupported: {Note, "pipelines of this language are not built yet", ""},
@@ -209,6 +213,10 @@ var codes = map[Code]meaning{
 	JobPipelineMissing:   {Skip, "the job names a pipeline that is not there: its live job stays as it is", "add the pipeline, or take it out of the job, and release again"},
 	JobPipelineNotBuilt:  {Skip, "a pipeline of the job could not be built: its live job stays as it is", "mend the pipeline and release again"},
 	JobFabricDiffers:     {Note, "the job is committed for two different fabrics", "save the job again in the authoring tool"},
+	JarMissing:           {Skip, "no jar of a Scala pipeline of the job is known, and building Scala comes later: its live job stays as it is", "deploy this job by other means until then, or take the pipeline out of it"},
+	SubscriptionMissing:  {Skip, "the job names a pipeline of another project that its release does not hold: its live job stays as it is", "release that project with the pipeline in it, or subscribe to a release that has it, and release again"},
+	ConfigurationMissing: {Skip, "a configuration can't be read: the live jobs that use it stay as they are", "save it again in the authoring tool, or take it off pbt_project.yml, and release again"},
+	SecretInGit:          {Alarm, "a secret stands in the repository, readable by everybody who can read it", "revoke it, put a reference in its place, and release again"},
 
 	SetupRefused:   {Skip, "a setup.py asks for something that no wheel is built from here", "mend the setup.py and release again"},
 	SetupUnbounded: {Skip, "a setup.py exceeds what evaluating it may use", "mend the setup.py and release again"},

@@ -136,10 +136,12 @@ func (d *draft) read() {
 		d.block(configs.JobBroken, "", err.Error())
 		return
 	}
-	var ok bool
-	if d.request, ok = file.Object()["request"].(map[string]any); !ok {
-		d.block(configs.JobBroken, "request", "expected an object")
+	request, field, err := artifacts.Request(file.Object())
+	if err != nil {
+		d.block(configs.JobBroken, field, err.Error())
+		return
 	}
+	d.request = request
 }
 
 // unselected says why the deployment leaves the job out; empty where it does not.
