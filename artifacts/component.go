@@ -14,11 +14,12 @@ import (
 // definition reads the decoded databricks-job.json of one job into it. What it doesn't handle blocks
 // the job; the fields that it doesn't know pass through to the fabric as they are.
 type definition struct {
-	job     *Job
-	project *Project
-	ownID   string            // of the project, as the definition says; may be empty
-	files   map[string]placed // what the components put where; see place
-	runs    []jobReference
+	job      *Job
+	project  *Project
+	ownID    string            // of the project, as the definition says; may be empty
+	files    map[string]placed // what the components put where; see place
+	runs     []jobReference
+	profiles int // bytes of dbt profiles so far
 }
 
 func (d *definition) read(doc map[string]any) {

@@ -1,7 +1,13 @@
 package artifacts
 
 import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
+	"io/fs"
 	"slices"
 	"testing"
 	"testing/fstest"
@@ -9,11 +15,41 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// packedTree is a Tree in an archive, which finds a folder without going through all files as a map
+// must.
+type packedTree struct{ fs.FS }
+
+func (t packedTree) Stat(name string) (fs.FileInfo, error)      { return fs.Stat(t.FS, name) }
+func (t packedTree) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(t.FS, name) }
+
+func (t packedTree) Digest(dir string) (string, error) {
+	h := sha256.New()
+	err := fs.WalkDir(t, dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(t, name)
+		fmt.Fprintf(h, "%s %x\n", name, sha256.Sum256(content))
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
 // manyProjects is a repository of n projects of one name, each in a folder of its own with two
 // pipelines and two jobs.
-func manyProjects(n int) memTree {
-	files := fstest.MapFS{}
-	add := func(name, content string) { files[name] = &fstest.MapFile{Data: []byte(content), Mode: 0o644} }
+func manyProjects(t testing.TB, n int) packedTree {
+	t.Helper()
+	var archive bytes.Buffer
+	z := zip.NewWriter(&archive)
+	add := func(name, content string) {
+		w, err := z.Create(name)
+		if err == nil {
+			_, err = io.WriteString(w, content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	for i := range n {
 		root := fmt.Sprintf("teams/t%d/project_%d", i%20, i)
 		yml := "name: Same\nversion: 1.0\nlanguage: python\npipelines:\n"
@@ -31,12 +67,19 @@ func manyProjects(n int) memTree {
 		}
 		add(root+"/"+ProjectFile, yml)
 	}
-	return memTree{files: files}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := zip.NewReader(bytes.NewReader(archive.Bytes()), int64(archive.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packedTree{r}
 }
 
 // Projects side by side, of one name: each has its own jobs and nobody else's.
 func TestDiscoverMany(t *testing.T) {
-	tree := manyProjects(500)
+	tree := manyProjects(t, 500)
 	roots, err := FindProjects(tree)
 	if err != nil || len(roots) != 500 {
 		t.Fatalf("%d projects, %v", len(roots), err)
@@ -122,7 +165,7 @@ func TestReadProjectVersions(t *testing.T) {
 }
 
 func BenchmarkDiscover500(b *testing.B) {
-	tree := manyProjects(500)
+	tree := manyProjects(b, 500)
 	for b.Loop() {
 		roots, err := FindProjects(tree)
 		if err != nil || len(roots) != 500 {
@@ -131,12 +174,31 @@ func BenchmarkDiscover500(b *testing.B) {
 	}
 }
 
-// One project of 500: the others must cost it nothing.
-func BenchmarkReadOneOf500(b *testing.B) {
-	tree := manyProjects(500)
+func BenchmarkReadAllOf500(b *testing.B) {
+	tree := manyProjects(b, 500)
+	roots, err := FindProjects(tree)
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
-		if _, _, err := ReadProject(tree, "teams/t7/project_7"); err != nil {
-			b.Fatal(err)
+		for _, root := range roots {
+			if _, _, err := ReadProject(tree, root); err != nil {
+				b.Fatal(err)
+			}
 		}
+	}
+}
+
+// The other 499 must cost a project nothing.
+func BenchmarkReadOneOf500(b *testing.B) {
+	for _, n := range []int{1, 500} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			tree := manyProjects(b, n)
+			for b.Loop() {
+				if _, _, err := ReadProject(tree, "teams/t0/project_0"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

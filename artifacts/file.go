@@ -12,8 +12,10 @@ import (
 const (
 	maxScript  = 2 << 20
 	maxProfile = 64 << 10
-	maxPath    = 1000
-	maxSecret  = 128 // of the name of a scope or key; the Secrets API takes no more
+	// maxProfiles is for those of one job: reading YAML takes far longer than reading JSON.
+	maxProfiles = 256 << 10
+	maxPath     = 1000
+	maxSecret   = 128 // of the name of a scope or key; the Secrets API takes no more
 )
 
 // placed is what a component puts at a path.
@@ -59,11 +61,7 @@ func (d *definition) dbt(c *Component, field string, fields map[string]any) {
 	d.file(field+".path", c.Path, field+".content", c.Content, fields["content"] != nil)
 	if c.ProfilePath != "" || fields["profileContent"] != nil {
 		d.file(field+".profilePath", c.ProfilePath, field+".profileContent", c.ProfileContent, fields["profileContent"] != nil)
-		if fields["profileContent"] != nil && len(c.ProfileContent) <= maxProfile {
-			for _, r := range profileProblems(c.ProfileContent) {
-				j.block(r.code, field+".profileContent", r.text)
-			}
-		}
+		d.profile(field+".profileContent", c.ProfileContent, fields["profileContent"] != nil)
 	}
 	switch {
 	case c.SecretKey == "":
@@ -73,6 +71,20 @@ func (d *definition) dbt(c *Component, field string, fields map[string]any) {
 		j.block(configs.JobBroken, "secret_scope", fmt.Sprintf("expected the scope of the secret that %s.secretKey names, found none", field))
 	case !secretName(j.SecretScope):
 		j.block(configs.JobBroken, "secret_scope", fmt.Sprintf("%q; expected the name of a scope: at most %d characters, without a slash", shorten(j.SecretScope), maxSecret))
+	}
+}
+
+// profile looks for secrets in a dbt profile.
+func (d *definition) profile(field, content string, present bool) {
+	d.profiles += len(content)
+	switch {
+	case !present, len(content) > maxProfile: // file said so
+	case d.profiles > maxProfiles:
+		d.job.block(configs.JobBroken, field, fmt.Sprintf("the profiles of the job have more than %d KiB; expected less", maxProfiles>>10))
+	default:
+		for _, r := range profileProblems(content) {
+			d.job.block(r.code, field, r.text)
+		}
 	}
 }
 

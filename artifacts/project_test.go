@@ -230,7 +230,9 @@ func TestReadProjectOddFiles(t *testing.T) {
 func TestReadProjectManyFaults(t *testing.T) {
 	const job = "jobs/daily_revenue/code/databricks-job.json"
 	library := `"/prophecy/artifacts/x.whl",`
+	profile := strings.Repeat("- token: {{ 'x' }}\\n", maxProfile/20)
 	for name, definition := range map[string]string{
+		"profiles":   `{"components": [` + strings.Repeat(`{"DBTComponent": {"content": "", "path": "/a/b", "profilePath": "/a/c", "profileContent": "p:\n`+profile+`"}},`, 64) + `7], "request": {"name": "x"}}`,
 		"components": `{"components": [` + strings.Repeat("7,", 1<<16) + `7], "request": {"name": "x"}}`,
 		"long key":   `{"request": {"name": "x", "` + strings.Repeat("k", 1<<20) + `": [` + strings.Repeat(library, 1<<14) + `7]}}`,
 		"deep keys":  `{"request": {"name": "x", "a": ` + strings.Repeat(`{"`+strings.Repeat("k", 100)+`": `, 9000) + `1` + strings.Repeat("}", 9000) + `}}`,

@@ -34,13 +34,14 @@ var (
 // without their values. The tool writes token: {{ TOKEN }}, which is no YAML until the running script
 // has filled it in, so template expressions are read as plain words.
 func profileProblems(profile string) []reason {
-	p := profileReader{word: "template"}
-	for strings.Contains(profile, p.word) {
-		p.word += "_"
+	word := "template"
+	for strings.Contains(profile, word) {
+		word += "_"
 	}
+	p := profileReader{words: regexp.MustCompile(word + `([0-9]+)\.`)}
 	top, err := parseYML("profile", []byte(template.ReplaceAllStringFunc(profile, func(e string) string {
 		p.expressions = append(p.expressions, doubled.ReplaceAllString(strings.ReplaceAll(e, `\"`, `"`), "'$1'"))
-		return fmt.Sprintf("%s%d.", p.word, len(p.expressions)-1)
+		return fmt.Sprintf("%s%d.", word, len(p.expressions)-1)
 	})))
 	if err != nil {
 		var yml *ymlError
@@ -54,9 +55,20 @@ func profileProblems(profile string) []reason {
 
 // profileReader reads one dbt profile.
 type profileReader struct {
-	word        string   // begins the word that stands for an expression: word, its number, a dot
-	expressions []string // in their order
+	words       *regexp.Regexp // the words that stand for expressions, with their number
+	expressions []string       // in their order
 	found       []reason
+}
+
+// replaced puts what with says of an expression in the place of its word.
+func (p *profileReader) replaced(text string, with func(expression string) string) string {
+	return p.words.ReplaceAllStringFunc(text, func(word string) string {
+		n, err := strconv.Atoi(p.words.FindStringSubmatch(word)[1])
+		if err != nil || n >= len(p.expressions) {
+			return word
+		}
+		return with(p.expressions[n])
+	})
 }
 
 func (p *profileReader) broken(line int) {
@@ -87,7 +99,7 @@ func (p *profileReader) value(key string, n ast.Node, line int) {
 		_, flag := n.(*ast.BoolNode)
 		if !flag && p.secret(key, text) {
 			p.found = append(p.found, reason{configs.SecretInGit, fmt.Sprintf("line %d: the value of %q is written out; expected a reference, as {{ TOKEN }} or {{ env_var('NAME') }}",
-				line, shorten(p.restored(key)))})
+				line, shorten(p.replaced(key, func(e string) string { return e })))})
 		}
 	case !ok:
 		entries, ok := mapping(n)
@@ -107,20 +119,12 @@ func (p *profileReader) secret(key, text string) bool {
 	if !secretKey(key) {
 		return false
 	}
-	for i, e := range p.expressions {
+	return strings.TrimSpace(p.replaced(text, func(e string) string {
 		if reference.MatchString(e) {
-			text = strings.ReplaceAll(text, p.word+strconv.Itoa(i)+".", "")
+			return ""
 		}
-	}
-	return strings.TrimSpace(text) != ""
-}
-
-// restored puts the expressions back in the place of their words.
-func (p *profileReader) restored(text string) string {
-	for i, e := range p.expressions {
-		text = strings.ReplaceAll(text, p.word+strconv.Itoa(i)+".", e)
-	}
-	return text
+		return e
+	})) != ""
 }
 
 // secretKey reports whether a key of a dbt profile holds a secret: token, password, client_secret.

@@ -11,6 +11,9 @@ import (
 	"selvage/configs"
 )
 
+// maxSubscriptions bounds the pipelines of other projects that one release asks for.
+const maxSubscriptions = 200
+
 // subscription is what became of one subscription.
 type subscription struct {
 	pipeline *Pipeline // nil where no watched repository holds it, or it is refused
@@ -35,7 +38,11 @@ func (b *Builder) subscribed(ctx context.Context, s Source, r *Release) ([]confi
 				continue
 			}
 			got, ok := asked[*c.Subscribed]
-			if !ok {
+			switch {
+			case ok:
+			case len(asked) == maxSubscriptions:
+				got.refused = &reason{configs.JobNotSupported, fmt.Sprintf("expected at most %d pipelines of other projects in one release", maxSubscriptions)}
+			default:
 				var err error
 				if got, err = b.subscription(ctx, s, *c.Subscribed); err != nil {
 					return nil, err

@@ -204,3 +204,17 @@ func TestBuildSubscribedBlocked(t *testing.T) {
 		t.Errorf("%v, %v", reasons(r), err)
 	}
 }
+
+// One release can't make us ask for any number of others.
+func TestBuildSubscribedMany(t *testing.T) {
+	var components []string
+	for i := range maxSubscriptions + 5 {
+		components = append(components, uses(fmt.Sprintf("%d/pipelines/x", i), fmt.Sprintf("x%d-1.0-py3-none-any.whl", i), cleanRelease))
+	}
+	calls := 0
+	find := func(context.Context, Subscription) (Source, error) { calls++; return Source{}, ErrNotWatched }
+	r, _, err := newWorkshop(t).builder(noChild).Build(t.Context(), Source{Tree: tinyTree(components...).with("pipelines/a/code/setup.py"), Project: "tiny", Root: ".", Commit: "c1", Subscribed: find})
+	if err != nil || calls != maxSubscriptions || len(r.Jobs[0].Blocked) != 5 || !strings.HasSuffix(r.Jobs[0].Blocked[0].Text, "expected at most 200 pipelines of other projects in one release") {
+		t.Errorf("%d calls, %q, %v", calls, reasons(r), err)
+	}
+}
