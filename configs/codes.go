@@ -99,6 +99,9 @@ const (
 	StillSettling     Code = "settling"
 	OwnMistake        Code = "own_mistake"
 	ReleasePartial    Code = "release_partial"
+	Moved             Code = "moved"
+	MoveUnclear       Code = "move_unclear"
+	OutsideMissing    Code = "outside_missing"
 )
 
 // projects and their artifacts
@@ -197,6 +200,9 @@ var codes = map[Code]meaning{
 	NotRendered:       {Block, "the release can't be carried over to the fabric", ""},
 	LedgerFailed:      {Alarm, "the ledger can't be written, so nothing is applied", "make room or mend the disk under state, then start the daemon again"},
 	ReleasePartial:    {Block, "the release is not read as a whole, so that what it lacks may be in git all the same", "mend the names in the repository that the findings list"},
+	Moved:             {Note, "the live resource goes on under another key: its id and its runs are kept", ""},
+	MoveUnclear:       {Block, "moved: says that the job goes on under another key, and the release still holds it under the old one", "take the old job out of the project, or, if they are two jobs, the entry out of moved: of the deployment in selvage.yaml"},
+	OutsideMissing:    {Block, "the job needs something on the fabric that others put there, and it is not there", "have it put there by those who own it: the release of the other project, the secret, or the DLT pipeline"},
 	OwnMistake:        {Alarm, "selvage made a mistake of its own", "suspend the deployment if it does not pass, and report what the log says"},
 	StillSettling:     {Wait, "the fabric is taking the change in", ""},
 	NewerArrived:      {Note, "a newer release arrived; no further request of the older one is sent", ""},

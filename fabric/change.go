@@ -78,7 +78,8 @@ func (c Change) Digest() string {
 	json.NewEncoder(h).Encode(struct { // writing to a hash does not fail
 		Key, ID, Kind, Action, Desired string
 		Fields                         []Field
-	}{string(c.Key), c.ID, string(c.Kind), string(c.Action), c.Desired.Digest(), c.Fields})
+		From                           string `json:",omitempty"`
+	}{string(c.Key), c.ID, string(c.Kind), string(c.Action), c.Desired.Digest(), c.Fields, string(c.From)})
 	return hex.EncodeToString(h.Sum(nil))
 }
 

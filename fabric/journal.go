@@ -23,9 +23,9 @@ type Op string
 const (
 	OpUpload Op = "upload"
 	OpCreate Op = "create"
-	OpUpdate Op = "update"
+	OpUpdate Op = "update" // a move too: Keys holds the key that the resource has after it
 	OpDelete Op = "delete"
-	OpCommit Op = "commit" // creates, updates and deletes of several resources at once, all or none
+	OpCommit Op = "commit" // creates, updates, moves and deletes of several resources at once, all or none
 )
 
 // Journal is where a fabric writes down what it is about to do, before it does it (law 2).

@@ -32,7 +32,9 @@ func (rd *round) act(ctx context.Context) error {
 			return err
 		}
 		before := rd.out.Plan.Digest
-		rd.out.Plan = rd.compare()
+		if err := rd.compare(ctx); err != nil {
+			return err
+		}
 		if rd.out.Plan.Digest != before {
 			return rd.judgeAgain(ctx)
 		}
@@ -216,6 +218,11 @@ func (rd *round) ids() map[fabric.Ref]any {
 	for k, a := range rd.state.applied[rd.name] {
 		ids[fabric.Ref{Kind: a.Kind, Key: k}] = json.Number(a.ID)
 	}
+	for _, c := range rd.out.Plan.Changes {
+		if c.Action == fabric.Move && c.ID != "" { // others refer to it by the key that it is about to have
+			ids[fabric.Ref{Kind: c.Kind, Key: c.Key}] = json.Number(c.ID)
+		}
+	}
 	return ids
 }
 
@@ -255,7 +262,7 @@ func touched(steps []fabric.Step) []fabric.Change {
 
 // conclude says what came of an apply, from a plan made after looking again.
 func (rd *round) conclude(ctx context.Context, t tally) error {
-	rd.out.Plan = rd.compare()
+	rd.out.Plan = NewPlan(rd.planInput())
 	switch {
 	case errors.Is(t.fatal, errSuperseded):
 		rd.out.Again = rd.at

@@ -77,6 +77,7 @@ type intentMade struct {
 	Keys    []fabric.Key    `json:"keys,omitempty"`
 	Names   []string        `json:"names,omitempty"`
 	Actions []fabric.Action `json:"actions,omitempty"` // one per key
+	From    []fabric.Key    `json:"from,omitempty"`    // the keys that moved resources had; empty or one per key
 	ID      string          `json:"id,omitempty"`
 	Sent    []string        `json:"sent,omitempty"`    // digests, one per key
 	Changes []string        `json:"changes,omitempty"` // digests, one per key
@@ -89,6 +90,14 @@ func (i intentMade) action(n int) fabric.Action {
 		return i.Actions[n]
 	}
 	return fabric.Keep
+}
+
+// from is the key that the n-th resource has until then: another one where the intent moves it.
+func (i intentMade) from(n int) fabric.Key {
+	if i.action(n) == fabric.Move && n < len(i.From) {
+		return i.From[n]
+	}
+	return i.Keys[n]
 }
 
 type outcomeSeen struct {

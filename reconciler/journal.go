@@ -40,6 +40,9 @@ func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, 
 		m.Kind = c.Kind
 		m.Names = append(m.Names, c.Name)
 		m.Actions = append(m.Actions, c.Action)
+		if c.Action == fabric.Move {
+			m.From = append(append(m.From, make([]fabric.Key, n-len(m.From))...), c.From)
+		}
 		m.Changes = append(m.Changes, j.digests[k])
 		if n < len(i.Sent) && !i.Sent[n].IsZero() {
 			digest, err := j.rd.documents.put(i.Sent[n])

@@ -26,12 +26,16 @@ type Plan struct {
 	// Released are owned keys that the configuration no longer covers; Taken are keys that it covers again.
 	Released []fabric.Key `json:"released,omitempty"`
 	Taken    []fabric.Key `json:"taken,omitempty"`
+	// Asks are the things that others put on the fabric and that changes depend on which nothing else holds
+	// back, each once, in order. PlanInput.Outside answers.
+	Asks []fabric.Outside `json:"-"`
 }
 
 // Counts sums a plan up.
 type Counts struct {
 	Create   int `json:"create"`
 	Update   int `json:"update"`
+	Move     int `json:"move"`
 	Delete   int `json:"delete"`
 	Release  int `json:"release"`
 	Keep     int `json:"keep"`
@@ -48,11 +52,16 @@ func (p Plan) Empty() bool { return p.Digest == "" && p.Counts.Release == 0 }
 func (p Plan) Free() []fabric.Change {
 	var free []fabric.Change
 	for _, c := range p.Changes {
-		if c.Hindrance == fabric.Free && (c.Action == fabric.Create || c.Action == fabric.Update || c.Action == fabric.Delete) {
+		if c.Hindrance == fabric.Free && (sends(c.Action) || c.Action == fabric.Delete) {
 			free = append(free, c)
 		}
 	}
 	return free
+}
+
+// sends reports an action that sends a definition.
+func sends(a fabric.Action) bool {
+	return a == fabric.Create || a == fabric.Update || a == fabric.Move
 }
 
 // Open reports that the outcome of something that was sent is not known.
@@ -86,13 +95,16 @@ type PlanInput struct {
 	Rules        func(fabric.Kind) *fabric.Rules
 	Owned        map[fabric.Key]Owning
 	Formerly     map[fabric.Key]Owning // released before; proven ours by id and nonce
-	Absences     map[fabric.Key]Absence
-	Open         map[fabric.Key]bool // an intent's outcome is not known
-	Sighting     time.Time           // when the refs were read
-	Apart        time.Duration       // least time between two sightings of an absence
-	Prune        configs.Prune
-	Heal         bool
-	Partial      bool // the release may lack what is in git: nothing is deleted
+	// Moved maps the key that a resource had to the one that it has now, as the configuration says.
+	Moved    map[fabric.Key]fabric.Key
+	Absences map[fabric.Key]Absence
+	Open     map[fabric.Key]bool                // an intent's outcome is not known
+	Outside  map[fabric.Outside]fabric.Presence // what was asked about so far
+	Sighting time.Time                          // when the refs were read
+	Apart    time.Duration                      // least time between two sightings of an absence
+	Prune    configs.Prune
+	Heal     bool
+	Partial  bool // the release may lack what is in git: nothing is deleted
 	// Force lifts what waits for a person: a refusal before, drift with heal off.
 	Force bool
 }
@@ -108,16 +120,26 @@ func NewPlan(in PlanInput) Plan {
 	for k := range in.Owned {
 		keys[k] = true
 	}
+	b.findMoves()
+	for k := range b.left {
+		delete(keys, k)
+	}
 	sorted := slices.Sorted(mapKeys(keys))
 	for _, k := range sorted {
 		b.learn(k)
 	}
 	p := Plan{Owned: len(in.Owned)}
+	for _, k := range slices.Sorted(mapKeys(b.left)) {
+		if _, sighted := in.Absences[k]; sighted { // it is not absent, only named otherwise
+			p.Back = append(p.Back, k)
+		}
+	}
 	for _, k := range sorted {
 		c := b.change(k, &p)
 		if c.Hindrance == fabric.Free && in.Open[k] {
 			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.IntentOpen, string(k), "")
 		}
+		b.outside(&c, &p)
 		p.Changes = append(p.Changes, c)
 	}
 	b.budget(&p)
@@ -129,12 +151,19 @@ func NewPlan(in PlanInput) Plan {
 type planner struct {
 	PlanInput
 	ids map[fabric.Ref]any // what is known of ids before the plan runs
+	moves
 }
 
 // learn notes the id of a live resource for those that refer to it.
 func (b *planner) learn(k fabric.Key) {
 	r, presence := b.Desired.Lookup(k)
 	kind := r.Kind
+	if m, moves := b.to[k]; moves {
+		if m.seen == fabric.Present {
+			b.ids[fabric.Ref{Kind: m.was.Kind, Key: k}] = json.Number(m.live.ID)
+		}
+		return
+	}
 	o, owned := b.Owned[k]
 	if presence != fabric.Present {
 		kind = o.Kind
@@ -162,8 +191,11 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 	case presence == fabric.Unknown:
 		why, _ := b.Desired.Why(k)
 		c.Hindrance, c.Reason = fabric.Blocked, why
+		if m, moves := b.to[k]; moves {
+			c.From, c.Kind, c.Name, c.ID = m.from, m.was.Kind, m.was.Name, m.was.ID
+		}
 		return c
-	case presence == fabric.Absent && b.Desired.Unselected(k):
+	case presence == fabric.Absent && (b.Desired.Unselected(k) || b.released[k]):
 		p.Released = append(p.Released, k)
 		c.Action, c.Reason = fabric.Release, configs.Found(configs.Released, string(k), "")
 		return c
@@ -172,6 +204,9 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 	}
 	if _, was := b.Absences[k]; was {
 		p.Back = append(p.Back, k)
+	}
+	if m, moves := b.to[k]; moves {
+		return b.move(c, r, m, p)
 	}
 	taken := false
 	if !owned {
@@ -186,8 +221,7 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 		o, taken = Owning{}, false
 		obj, seen, why = b.Live.Lookup(b.Installation, r.Kind, c.Owner, "")
 	}
-	c.Stripped = r.Stripped
-	c.Desired, c.Needs, c.Blobs = r.Doc.Resolve(b.known), r.Needs, r.Blobs
+	b.wanted(&c, r)
 	switch {
 	case seen == fabric.Unknown:
 		c.Hindrance, c.Reason, c.Action = fabric.Blocked, why, fabric.Update
@@ -200,10 +234,7 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 		c.Reason = configs.Found(configs.MarkUnproven, string(k), fmt.Sprintf("%s %s", r.Kind, obj.ID))
 		return c
 	}
-	c.ID, c.Live, c.Mark = obj.ID, obj.Doc, obj.Mark
-	c.Fields, c.Labels = fabric.Compare(fabric.Comparison{
-		Rules: b.Rules(r.Kind), Desired: c.Desired, Live: obj.Doc, Sent: o.Sent, Read: o.Read, Labels: r.Labels, Overlaid: r.Overlaid,
-	})
+	b.differ(&c, r, obj, o)
 	if taken {
 		p.Taken = append(p.Taken, k)
 	}
@@ -226,6 +257,20 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 	return b.refused(c, o)
 }
 
+// wanted puts into a change what the release says of its resource.
+func (b *planner) wanted(c *fabric.Change, r fabric.Resource) {
+	c.Stripped, c.Overlay = r.Stripped, r.Overlay
+	c.Desired, c.Needs, c.Blobs = r.Doc.Resolve(b.known), r.Needs, r.Blobs
+}
+
+// differ compares a change with what is live and what was last applied.
+func (b *planner) differ(c *fabric.Change, r fabric.Resource, live fabric.Object, o Owning) {
+	c.ID, c.Live, c.Mark = live.ID, live.Doc, live.Mark
+	c.Fields, c.Labels = fabric.Compare(fabric.Comparison{
+		Rules: b.Rules(r.Kind), Desired: c.Desired, Live: live.Doc, Sent: o.Sent, Read: o.Read, Labels: r.Labels, Overlaid: r.Overlaid,
+	})
+}
+
 func (b *planner) known(r fabric.Ref) (any, bool) {
 	id, ok := b.ids[r]
 	return id, ok
@@ -242,6 +287,10 @@ func (b *planner) refused(c fabric.Change, o Owning) fabric.Change {
 func (b *planner) create(c fabric.Change, r fabric.Resource, o Owning, owned bool) fabric.Change {
 	c.Action, c.Cause, c.ID = fabric.Create, fabric.Commit, ""
 	c.Reason = configs.Found(configs.Changed, string(c.Key), "it is new")
+	if why, unclear := b.unclear[c.Key]; unclear {
+		c.Hindrance, c.Reason = fabric.Blocked, why
+		return c
+	}
 	if owned {
 		c.Cause = fabric.Drift
 		c.Reason = configs.Found(configs.Drifted, string(c.Key), fmt.Sprintf("%s %s was deleted", r.Kind, o.ID))
@@ -331,6 +380,8 @@ func count(p *Plan) {
 			p.Counts.Create++
 		case c.Action == fabric.Update:
 			p.Counts.Update++
+		case c.Action == fabric.Move:
+			p.Counts.Move++
 		case c.Action == fabric.Delete:
 			p.Counts.Delete++
 		case c.Action == fabric.Release:
@@ -394,10 +445,10 @@ func (c Counts) String() string {
 	for _, p := range []struct {
 		n    int
 		word string
-	}{{c.Create, "create"}, {c.Update, "update"}, {c.Delete, "delete"}, {c.Release, "released"}, {c.Deferred, "deferred"}, {c.Blocked, "blocked"}} {
+	}{{c.Create, "create"}, {c.Update, "update"}, {c.Move, "move"}, {c.Delete, "delete"}, {c.Release, "released"}, {c.Deferred, "deferred"}, {c.Blocked, "blocked"}} {
 		if p.n > 0 {
 			word := p.word
-			if p.n > 1 && (word == "create" || word == "update" || word == "delete") {
+			if p.n > 1 && (word == "create" || word == "update" || word == "move" || word == "delete") {
 				word += "s"
 			}
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, word))

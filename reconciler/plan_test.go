@@ -3,6 +3,7 @@ package reconciler
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,6 +68,9 @@ func lines(p Plan) []string {
 	var s []string
 	for _, c := range p.Changes {
 		l := fmt.Sprintf("%s %s", c.Action, c.Key)
+		if c.From != "" {
+			l = fmt.Sprintf("%s %s>%s", c.Action, c.From, c.Key)
+		}
 		if c.Cause != "" {
 			l += " " + string(c.Cause)
 		}
@@ -224,11 +228,12 @@ func TestNewPlanReferences(t *testing.T) {
 	}
 }
 
-// Over many random worlds: nothing is deleted that is not marked, owned, absent twice and within budget;
-// nothing unknown is written; and the plan does not depend on the order of anything.
+// Over many random worlds: nothing is deleted that is not marked, owned, absent twice and within budget, or that goes
+// on under another key; nothing unknown is written; nothing is made beside what it is a new key of; nothing is sent
+// before what others put there was seen; and each owned resource has one change.
 func TestNewPlanProperties(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	deletes := 0
+	deletes, moves, held := 0, 0, 0
 	for range 20_000 {
 		w := newWorld()
 		w.Prune = configs.Prune{Max: rnd.IntN(4), Percent: rnd.IntN(101)}
@@ -236,6 +241,12 @@ func TestNewPlanProperties(t *testing.T) {
 		var objects []fabric.Object
 		var gone []string
 		marked, sighted := map[fabric.Key]bool{}, map[fabric.Key]bool{}
+		keys := rnd.Perm(6)
+		for i := range rnd.IntN(4) { // no two lead to one
+			w.move(fabric.Key(rune('a'+i)), fabric.Key(rune('a'+keys[i])))
+		}
+		thing := fabric.Outside{Kind: fabric.OutsideFile, Name: "/x"}
+		w.Outside = map[fabric.Outside]fabric.Presence{thing: fabric.Presence(rnd.IntN(3))}
 		for i := range 6 {
 			k := fabric.Key(rune('a' + i))
 			id := fmt.Sprint(i + 1)
@@ -245,6 +256,11 @@ func TestNewPlanProperties(t *testing.T) {
 				case 0:
 					gone = append(gone, id)
 				case 1:
+					if rnd.IntN(2) == 0 {
+						w.Formerly[k] = w.Owned[k]
+						delete(w.Owned, k)
+						objects, marked[k] = append(objects, o), true
+					}
 				case 2:
 					o.Mark, o.Managed = fabric.Mark{}, false
 					objects = append(objects, o)
@@ -254,7 +270,11 @@ func TestNewPlanProperties(t *testing.T) {
 			}
 			switch rnd.IntN(4) {
 			case 0:
-				w.want(t, k, fmt.Sprintf(`{"x":%d}`, rnd.IntN(2)))
+				r := fabric.Resource{Key: k, Kind: "job", Name: string(k), Doc: doc(t, fmt.Sprintf(`{"x":%d}`, rnd.IntN(2)))}
+				if rnd.IntN(4) == 0 {
+					r.Outside = []fabric.Outside{thing}
+				}
+				w.Desired.Add(r)
 			case 1:
 				w.Desired.Block(k, configs.Found(configs.ArtifactMissing, string(k), ""))
 			case 2:
@@ -272,10 +292,43 @@ func TestNewPlanProperties(t *testing.T) {
 		w.Live = fabric.NewLive(noon, complete, "", objects, gone)
 		p := NewPlan(w.PlanInput)
 		n := 0
+		about, ids := map[fabric.Key]int{}, map[string]int{}
+		for _, c := range p.Changes {
+			about[c.Key]++
+			if c.From != "" {
+				about[c.From]++
+			}
+			if c.ID != "" {
+				ids[c.ID]++
+			}
+		}
+		for k := range w.Owned {
+			if about[k] != 1 {
+				t.Fatalf("%d changes are about %s: %v, moved %v", about[k], k, lines(p), w.Moved)
+			}
+		}
+		for id, n := range ids {
+			if n > 1 {
+				t.Fatalf("%d changes are about the live resource %s: %v, moved %v", n, id, lines(p), w.Moved)
+			}
+		}
 		for _, c := range p.Free() {
+			if r, _ := w.Desired.Lookup(c.Key); c.Action != fabric.Delete && len(r.Outside) > 0 {
+				if held++; w.Outside[thing] != fabric.Present {
+					t.Fatalf("%s %s though what it needs is %s", c.Action, c.Key, w.Outside[thing])
+				}
+			}
 			switch c.Action {
 			case fabric.Delete:
 				n++
+				if k, moved := w.Moved[c.Key]; moved && k != c.Key {
+					_, owned := w.Owned[k]
+					_, formerly := w.Formerly[k]
+					_, presence := w.Desired.Lookup(k)
+					if !owned && !formerly && (presence != fabric.Absent || w.Desired.Unselected(k)) {
+						t.Fatalf("deletes %s, which is %s now", c.Key, k)
+					}
+				}
 				_, presence := w.Desired.Lookup(c.Key)
 				if !marked[c.Key] || !sighted[c.Key] || !complete || presence != fabric.Absent || w.Desired.Unselected(c.Key) {
 					t.Fatalf("deletes %s: marked %v, sighted twice %v, complete %v, desired %v", c.Key, marked[c.Key], sighted[c.Key], complete, presence)
@@ -284,9 +337,25 @@ func TestNewPlanProperties(t *testing.T) {
 				if !marked[c.Key] {
 					t.Fatalf("updates %s, which does not carry our mark", c.Key)
 				}
+			case fabric.Move:
+				moves++
+				_, owned := w.Owned[c.Key]
+				was, ours := w.Owned[c.From]
+				if !ours {
+					was = w.Formerly[c.From]
+				}
+				if _, presence := w.Desired.Lookup(c.From); owned || was.ID == "" || was.ID != c.ID || ours && !marked[c.From] || presence != fabric.Absent {
+					t.Fatalf("moves %s to %s: owned %v, id %s, was %s, marked %v, desired %v", c.From, c.Key, owned, c.ID, was.ID, marked[c.From], presence)
+				}
 			case fabric.Create:
 				if !complete {
 					t.Fatalf("creates %s on half a listing", c.Key)
+				}
+				for old, k := range w.Moved {
+					_, ours := w.Owned[old]
+					if _, owned := w.Owned[k]; k == c.Key && old != k && ours && !owned && !slices.Contains(gone, w.Owned[old].ID) {
+						t.Fatalf("creates %s beside %s, which it was: %v", k, old, lines(p))
+					}
 				}
 			}
 		}
@@ -295,8 +364,8 @@ func TestNewPlanProperties(t *testing.T) {
 		}
 		deletes += n
 	}
-	t.Logf("20000 worlds, %d deletions, none of them wrong", deletes)
-	if deletes == 0 {
-		t.Error("no world deleted anything: the test tests nothing")
+	t.Logf("20000 worlds, %d deletions, %d moves and %d changes that need something, none of them wrong", deletes, moves, held)
+	if deletes == 0 || moves == 0 || held == 0 {
+		t.Error("no world did: the test tests nothing")
 	}
 }

@@ -50,7 +50,8 @@ type round struct {
 	whole      bool          // nothing of the target is left to be written but what is blocked
 	unbuilt    error         // why the newest release can't be built, with the answer that says so
 	unbuiltWhy configs.Finding
-	unstable   bool // a field was still different after it was written
+	unstable   bool                               // a field was still different after it was written
+	outside    map[fabric.Outside]fabric.Presence // what this round asked about
 }
 
 // errOver ends a round whose decision is made.
@@ -288,29 +289,42 @@ func (rd *round) plan(ctx context.Context) error {
 	if err := rd.render(); err != nil {
 		return err
 	}
-	rd.out.Plan = rd.compare()
-	return nil
+	return rd.compare(ctx)
 }
 
-// compare makes a plan of what the round has seen.
-func (rd *round) compare() Plan {
+// compare makes a plan of what the round has seen, and has the fabric look for what that plan depends on.
+func (rd *round) compare(ctx context.Context) error {
+	rd.out.Plan = NewPlan(rd.planInput())
+	learnt, err := rd.askOutside(ctx, rd.out.Plan)
+	if err == nil && learnt {
+		rd.out.Plan = NewPlan(rd.planInput())
+	}
+	return err
+}
+
+// planInput is what the round has seen.
+func (rd *round) planInput() PlanInput {
 	in := PlanInput{
 		Installation: rd.Installation, Deployment: rd.name, Desired: rd.desired, Live: rd.live,
 		Rules: rd.Fabrics[rd.d.Fabric.Name].Rules, Open: map[fabric.Key]bool{}, Sighting: rd.sighting,
 		// Polls are jittered: two that are three quarters of an interval apart are two.
 		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, Partial: rd.partial, Force: rd.ask.By != "",
+		Moved: make(map[fabric.Key]fabric.Key, len(rd.d.Moved)), Outside: rd.outside,
+	}
+	for old, k := range rd.d.Moved {
+		in.Moved[fabric.Key(old)] = fabric.Key(k)
 	}
 	rd.mu.Lock()
 	applied, formerly := maps.Clone(rd.state.applied[rd.name]), maps.Clone(rd.state.formerly[rd.name])
 	in.Absences = maps.Clone(rd.state.absences[rd.name])
 	for _, i := range rd.state.intents[rd.name] {
-		for _, k := range i.Keys {
-			in.Open[k] = true
+		for n, k := range i.Keys {
+			in.Open[k], in.Open[i.from(n)] = true, true
 		}
 	}
 	rd.mu.Unlock()
 	in.Owned, in.Formerly = rd.owning(applied), rd.owning(formerly)
-	return NewPlan(in)
+	return in
 }
 
 func (rd *round) owning(applied map[fabric.Key]Applied) map[fabric.Key]Owning {

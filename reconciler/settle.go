@@ -260,7 +260,22 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 	for n, k := range i.Keys {
 		r := fabric.Result{Key: k, Nonce: i.Nonce, ID: i.ID}
 		owner := fabric.Owner{Deployment: rd.name, Key: k}
+		a := rd.ownedOf(i, n)
 		switch i.action(n) {
+		case fabric.Move:
+			r.ID = a.ID
+			_, now, _ := rd.live.Lookup(rd.Installation, i.Kind, owner, a.ID)
+			_, before, _ := rd.live.Lookup(rd.Installation, i.Kind, fabric.Owner{Deployment: rd.name, Key: i.from(n)}, a.ID)
+			switch {
+			case a.ID == "":
+				return nil, false
+			case now == fabric.Present: // the mark goes with the definition, in one request
+				r.Status = fabric.Done
+			case late || before == fabric.Unknown:
+				return nil, false
+			default: // it carries the mark of its old key, or is gone
+				r.Status, r.Err = fabric.Later, errNotSeen
+			}
 		case fabric.Create:
 			var mine []fabric.Object
 			for _, o := range rd.live.ByNonce(i.Nonce) {
@@ -280,9 +295,6 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 				r.Status, r.Err = fabric.Later, errNotSeen
 			}
 		default:
-			rd.mu.Lock()
-			a := rd.state.applied[rd.name][k]
-			rd.mu.Unlock()
 			obj, presence, _ := rd.live.Lookup(rd.Installation, i.Kind, owner, a.ID)
 			r.ID = a.ID
 			switch {
@@ -301,6 +313,21 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 		results = append(results, r)
 	}
 	return results, true
+}
+
+// ownedOf is what the ledger says of the n-th resource of an intent as it was before.
+func (rd *round) ownedOf(i openIntent, n int) Applied {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	k := i.from(n)
+	a, owned := rd.state.applied[rd.name][k]
+	if !owned && k != i.Keys[n] {
+		a = rd.state.formerly[rd.name][k]
+	}
+	if a.ID == "" {
+		a.ID = i.ID
+	}
+	return a
 }
 
 // matches reports that the live object is what the intent sent.

@@ -170,17 +170,22 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 	}
 	for n, k := range i.Keys {
 		r := results[k]
-		a := s.applied[dep][k]
+		from := i.from(n)
+		a, owned := s.applied[dep][from]
+		if from != k && !owned { // it was released while the request was under way
+			a, owned = s.formerly[dep][from], false
+		}
 		switch {
 		case r.Status == fabric.Done.String() && i.action(n) == fabric.Delete:
-			delete(s.applied[dep], k)
-			s.table.drop("applied", dep, string(k))
-			delete(s.absences[dep], k)
-			s.table.drop("absence", dep, string(k))
+			s.disown(dep, k)
 			continue
 		case r.Status == fabric.Done.String():
 			if i.action(n) == fabric.Create {
 				a = Applied{Kind: i.Kind, Nonce: nonce}
+			}
+			if from != k { // one entry ends the one and begins the other: no reader finds both, or neither
+				s.forget(dep, from)
+				a.Kind = i.Kind
 			}
 			if r.ID != "" {
 				a.ID = r.ID
@@ -191,6 +196,12 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 			s.table.drop("formerly", dep, string(k))
 		case r.Status == fabric.Refused.String():
 			a.Refused, a.Why = at(i.Changes, n), r.Error
+			if from != k { // it goes on under its old key
+				if owned {
+					s.apply(dep, from, a)
+				}
+				continue
+			}
 		default:
 			continue
 		}
@@ -214,12 +225,24 @@ func (s *state) relinquish(dep string, k fabric.Key) {
 	if !ok {
 		return
 	}
+	s.disown(dep, k)
+	set(s.formerly, dep, k, a)
+	s.table.put("formerly", dep, string(k), a)
+}
+
+// disown ends that a key is owned.
+func (s *state) disown(dep string, k fabric.Key) {
 	delete(s.applied[dep], k)
 	s.table.drop("applied", dep, string(k))
 	delete(s.absences[dep], k)
 	s.table.drop("absence", dep, string(k))
-	set(s.formerly, dep, k, a)
-	s.table.put("formerly", dep, string(k), a)
+}
+
+// forget takes everything about a key away.
+func (s *state) forget(dep string, k fabric.Key) {
+	s.disown(dep, k)
+	delete(s.formerly[dep], k)
+	s.table.drop("formerly", dep, string(k))
 }
 
 func (s *state) deploy(dep string, d Deployed) {

@@ -22,7 +22,7 @@ const (
 // service whose lists may lag behind.
 var looks = []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
 
-// Do carries out one step: an upload, or one job's create, reset or delete.
+// Do carries out one step: an upload, or one job's create, reset (for an update and a move) or delete.
 func (w *Workspace) Do(ctx context.Context, s fabric.Step, j fabric.Journal) fabric.Outcome {
 	o := fabric.Outcome{Status: fabric.Done}
 	add := func(r fabric.Result) {
@@ -51,7 +51,7 @@ func (w *Workspace) change(ctx context.Context, c fabric.Change, j fabric.Journa
 	switch c.Action {
 	case fabric.Create:
 		r = w.create(ctx, c, j)
-	case fabric.Update:
+	case fabric.Update, fabric.Move: // a move is a reset whose mark has another key
 		r = w.reset(ctx, c, j)
 	case fabric.Delete:
 		r = w.remove(ctx, c, j)
@@ -200,13 +200,16 @@ func (w *Workspace) reset(ctx context.Context, c fabric.Change, j fabric.Journal
 		return fabric.Result{ID: c.ID, Status: fabric.Refused, Err: err}
 	}
 	nonce := fabric.NewNonce()
+	text := fmt.Sprintf("reset job %s (%s)", c.ID, c.Key)
+	if c.Action == fabric.Move {
+		text = fmt.Sprintf("reset job %s (%s, which was %s)", c.ID, c.Key, c.From)
+	}
 	mark := fabric.MarkOf(w.installation, c.Owner, c.Mark.Nonce)
 	if mark.Nonce == "" { // it carried no mark before
 		mark.Nonce = nonce
 	}
 	return w.perform(ctx, mutation{
-		intent: fabric.Intent{Nonce: nonce, Op: fabric.OpUpdate, Keys: []fabric.Key{c.Key}, ID: c.ID, Sent: []fabric.Doc{c.Desired},
-			Text: fmt.Sprintf("reset job %s (%s)", c.ID, c.Key)},
+		intent: fabric.Intent{Nonce: nonce, Op: fabric.OpUpdate, Keys: []fabric.Key{c.Key}, ID: c.ID, Sent: []fabric.Doc{c.Desired}, Text: text},
 		send: func(ctx context.Context) (string, error) {
 			_, err := w.post(ctx, resetPath, map[string]any{"job_id": json.Number(c.ID), "new_settings": marked(c.Desired, mark)})
 			return c.ID, err

@@ -111,7 +111,7 @@ func TestFaults(t *testing.T) {
 		{"409", emulator.Fault{Status: 409}, want{fabric.Later, false}},
 		{"redirect", emulator.Fault{Status: 307, Header: map[string]string{"Location": "https://elsewhere.example/"}}, want{fabric.Later, false}},
 	} {
-		for _, action := range []fabric.Action{fabric.Create, fabric.Update, fabric.Delete} {
+		for _, action := range []fabric.Action{fabric.Create, fabric.Update, fabric.Move, fabric.Delete} {
 			t.Run(fmt.Sprintf("%s/%s", action, f.name), func(t *testing.T) {
 				inBubble(t, emulator.Options{}, Options{}, func(t *testing.T, r *rig) {
 					c := creation(t, "jobs/daily", "daily")
@@ -121,6 +121,9 @@ func TestFaults(t *testing.T) {
 						c.Action, c.ID, c.Mark, c.Live = action, obj.ID, obj.Mark, obj.Doc
 						c.Desired = doc(t, settings("daily", 5))
 						path = resetPath
+					}
+					if action == fabric.Move { // its definition is there already: only the mark tells
+						c.Desired, c.From, c.Key, c.Owner.Key = c.Live, c.Key, "jobs/nightly", "jobs/nightly"
 					}
 					if action == fabric.Delete {
 						c.Desired, path = fabric.Doc{}, deletePath
@@ -148,6 +151,12 @@ func TestFaults(t *testing.T) {
 							t.Fatalf("%d jobs", len(jobs))
 						}
 						effect = len(jobs) == 1 && len(r.object(t, strconv.FormatInt(jobs[0].ID, 10)).Doc.At("tasks").([]any)) == len(c.Desired.At("tasks").([]any))
+					}
+					if action == fabric.Move {
+						mark := r.object(t, c.ID).Mark
+						if effect = mark.Owns(installation, c.Owner); mark.Nonce != c.Mark.Nonce {
+							t.Errorf("the nonce was %s and is %s", c.Mark.Nonce, mark.Nonce)
+						}
 					}
 					if effect != f.want.effect {
 						t.Errorf("in effect: %v", effect)

@@ -33,6 +33,7 @@ func TestSteps(t *testing.T) {
 		{Key: "jobs/g", Action: fabric.Delete, ID: "7", Live: runsJob("6", "7")},
 		{Key: "jobs/h", Action: fabric.Keep},
 		{Key: "jobs/i", Action: fabric.Release},
+		{Key: "jobs/j", From: "jobs/k", Action: fabric.Move, ID: "9", Blobs: []fabric.Blob{wheel}, Needs: []fabric.Key{"jobs/a"}},
 	}
 	steps := (&Workspace{}).Steps(changes)
 	var got []string
@@ -40,7 +41,7 @@ func TestSteps(t *testing.T) {
 		got = append(got, s.ID)
 	}
 	want := []string{"upload 41ce07aa0000/clean.whl", "upload 9d0211bb0000/report.whl", "create jobs/a", "create jobs/b", "update jobs/c",
-		"keep jobs/h", "release jobs/i", "delete jobs/d", "delete jobs/e", "delete jobs/f", "delete jobs/g"}
+		"keep jobs/h", "release jobs/i", "move jobs/j", "delete jobs/d", "delete jobs/e", "delete jobs/f", "delete jobs/g"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -49,6 +50,9 @@ func TestSteps(t *testing.T) {
 		after[s.ID] = s.After
 	}
 	if diff := cmp.Diff([]string{want[0], want[1], "create jobs/b"}, after["create jobs/a"]); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{want[0], "create jobs/a"}, after["move jobs/j"]); diff != "" {
 		t.Error(diff)
 	}
 	if !slices.Contains(after["delete jobs/d"], "delete jobs/e") || slices.Contains(after["delete jobs/e"], "delete jobs/d") {
@@ -66,8 +70,8 @@ func TestSteps(t *testing.T) {
 	if len(done) != len(steps) {
 		t.Errorf("only %d of %d steps can ever run", len(done), len(steps))
 	}
-	for _, id := range want[7:] {
-		for _, before := range want[:7] {
+	for _, id := range want[8:] {
+		for _, before := range want[:8] {
 			if !slices.Contains(after[id], before) {
 				t.Errorf("%s does not wait for %s", id, before)
 			}

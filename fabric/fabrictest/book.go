@@ -18,6 +18,8 @@ type Book struct {
 	mu      sync.Mutex
 	owner   string // deployment
 	kinds   map[fabric.Key]fabric.Kind
+	moved   map[fabric.Key]fabric.Key // old to new, as a configuration says
+	from    map[fabric.Key]fabric.Key // of what is to be moved now: new to old
 	known   map[fabric.Key]Known
 	open    []fabric.Intent
 	intents []fabric.Intent
@@ -35,7 +37,26 @@ type Known struct {
 
 // NewBook returns an empty book of a deployment.
 func NewBook(deployment string) *Book {
-	return &Book{owner: deployment, kinds: map[fabric.Key]fabric.Kind{}, known: map[fabric.Key]Known{}, ends: -1}
+	return &Book{owner: deployment, kinds: map[fabric.Key]fabric.Kind{}, from: map[fabric.Key]fabric.Key{}, known: map[fabric.Key]Known{}, ends: -1}
+}
+
+// Move says that what had one key has another one from now on, as a configuration does. The zero key ends it.
+func (b *Book) Move(old, now fabric.Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.moved = map[fabric.Key]fabric.Key{old: now}
+}
+
+// movedTo is the owned resource that goes on under k; false where there is none.
+func (b *Book) movedTo(k fabric.Key) (Known, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for old, now := range b.moved {
+		if _, owned := b.known[k]; now == k && !owned && b.known[old].ID != "" {
+			return b.known[old], true
+		}
+	}
+	return Known{}, false
 }
 
 // Refuse makes Begin fail with err, as a full disk does; nil ends it.
@@ -145,6 +166,12 @@ func (b *Book) happened(i fabric.Intent, n int, id string) {
 	if id == "" {
 		b.wrong = append(b.wrong, fmt.Sprintf("intent %q: %s was done and has no id", i.Text, k))
 	}
+	if old := b.from[k]; old != "" {
+		if b.known[old].ID != id {
+			b.wrong = append(b.wrong, fmt.Sprintf("intent %q: %s had the id %s and has %s as %s", i.Text, old, b.known[old].ID, id, k))
+		}
+		delete(b.known, old)
+	}
 	b.known[k] = Known{Owned: fabric.Owned{Owner: fabric.Owner{Deployment: b.owner, Key: k}, Kind: b.kinds[k], ID: id}, Sent: i.Sent[n]}
 }
 
@@ -176,7 +203,14 @@ func (b *Book) settleOpen(live *fabric.Live, installation string) error {
 					made = append(made, o)
 				}
 			}
+			old := b.known[b.from[k]]
+			_, now, _ := live.Lookup(installation, b.kinds[k], owner, old.ID)
 			switch {
+			case b.from[k] != "" && old.ID != "" && now == fabric.Present:
+				b.happened(i, n, old.ID)
+			case b.from[k] != "" && old.ID != "": // not done
+				old.Sent, old.Read = fabric.Doc{}, fabric.Doc{}
+				b.known[b.from[k]] = old
 			case len(made) == 1:
 				b.happened(i, n, made[0].ID)
 			case len(made) > 1:
@@ -198,6 +232,10 @@ func (b *Book) planned(c fabric.Change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.kinds[c.Key] = c.Kind
+	delete(b.from, c.Key)
+	if c.Action == fabric.Move {
+		b.from[c.Key] = c.From
+	}
 }
 
 func (b *Book) forget(k fabric.Key) {
@@ -216,6 +254,9 @@ func (b *Book) read(k fabric.Key, d fabric.Doc) {
 
 func (b *Book) resolve(r fabric.Ref) (any, bool) {
 	known := b.Known(r.Key)
+	if was, moves := b.movedTo(r.Key); moves { // it is there, under its old key
+		known = was
+	}
 	return idValue(known.ID), known.ID != "" && known.Kind == r.Kind
 }
 

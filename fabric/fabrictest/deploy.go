@@ -105,8 +105,12 @@ func Plan(ctx context.Context, f fabric.Fabric, r *artifacts.Release, b fabric.B
 	for _, k := range desired.Keys() {
 		changes = append(changes, want(f, live, desired, b, book, k))
 	}
+	moves := map[fabric.Key]bool{}
+	for _, c := range changes {
+		moves[c.From] = true
+	}
 	for _, o := range book.Owned() {
-		if _, p := desired.Lookup(o.Key); p == fabric.Absent {
+		if _, p := desired.Lookup(o.Key); p == fabric.Absent && !moves[o.Key] {
 			changes = append(changes, drop(live, desired, b, book, o))
 		}
 	}
@@ -117,7 +121,7 @@ func Plan(ctx context.Context, f fabric.Fabric, r *artifacts.Release, b fabric.B
 func want(f fabric.Fabric, live *fabric.Live, desired *fabric.Desired, b fabric.Binding, book *Book, k fabric.Key) fabric.Change {
 	res, p := desired.Lookup(k)
 	c := fabric.Change{Key: k, Kind: res.Kind, Name: res.Name, Action: fabric.Keep, Owner: fabric.Owner{Deployment: b.Deployment, Key: k},
-		Desired: res.Doc, Needs: res.Needs, Blobs: res.Blobs, Stripped: res.Stripped}
+		Desired: res.Doc, Needs: res.Needs, Blobs: res.Blobs, Stripped: res.Stripped, Overlay: res.Overlay}
 	if p != fabric.Present {
 		c.Hindrance = fabric.Blocked
 		c.Reason, _ = desired.Why(k)
@@ -125,6 +129,11 @@ func want(f fabric.Fabric, live *fabric.Live, desired *fabric.Desired, b fabric.
 	}
 	known := book.Known(k)
 	obj, p, why := live.Lookup(b.Installation, res.Kind, c.Owner, known.ID)
+	if was, moves := book.movedTo(k); moves {
+		if o, there, _ := live.Lookup(b.Installation, was.Kind, was.Owner, was.ID); there == fabric.Present {
+			known, obj, p, c.From = was, o, there, was.Key
+		}
+	}
 	switch p {
 	case fabric.Unknown:
 		c.Hindrance, c.Reason = fabric.Blocked, why
@@ -141,6 +150,10 @@ func want(f fabric.Fabric, live *fabric.Live, desired *fabric.Desired, b fabric.
 		if len(c.Fields) > 0 {
 			c.Action, c.Cause = fabric.Update, c.Fields[0].Cause
 			c.Reason = configs.Found(configs.Changed, string(k), "")
+		}
+		if c.From != "" {
+			c.Action, c.Cause = fabric.Move, fabric.Commit
+			c.Reason = configs.Found(configs.Moved, string(k), "")
 		}
 	}
 	return c

@@ -197,6 +197,8 @@ func (m *Memory) Do(ctx context.Context, s fabric.Step, j fabric.Journal) fabric
 			w = write{c.Name, &file{c.Desired, fabric.MarkOf(m.o.Installation, c.Owner, i.Nonce)}}
 		case fabric.Update:
 			w.file = &file{c.Desired, c.Mark}
+		case fabric.Move:
+			w.file = &file{c.Desired, fabric.MarkOf(m.o.Installation, c.Owner, c.Mark.Nonce)}
 		case fabric.Delete:
 		default:
 			continue

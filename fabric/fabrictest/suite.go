@@ -39,6 +39,8 @@ func Run(t *testing.T, h Harness) {
 		{"deleting what is gone is done", deletingTheGone},
 		{"updating what is gone makes nothing", updatingTheGone},
 		{"what is gone is made anew", goneIsMadeAnew},
+		{"what moves to another key stays the same resource", movesInPlace},
+		{"what is gone can't move", theGoneCantMove},
 		{"a resource of the same name is not ours", foreignName},
 		{"a copied mark is nobody's", copiedMark},
 		{"nothing is sent without an intent", noIntentNoRequest},

@@ -5,24 +5,28 @@ import (
 	"slices"
 	"strings"
 
+	"selvage/artifacts"
 	"selvage/configs"
 	"selvage/fabric"
 )
 
 func stepsHoldEachChange(w *world) {
-	w.deploy(w.Release(w, one("kept"), one("changed"), one("dropped"), Spec{Key: "jobs/dropped2", Name: "dropped2", Runs: []string{"jobs/dropped"}}))
+	w.deploy(w.Release(w, one("kept"), one("changed"), one("dropped"), one("was"), Spec{Key: "jobs/dropped2", Name: "dropped2", Runs: []string{"jobs/dropped"}}))
 	changed := one("changed")
 	changed.Text = "second"
 	changed.Runs = []string{"jobs/c"}
-	next := w.Release(w, append(chain(), one("kept"), changed)...)
+	is := one("was")
+	is.Key = "jobs/is"
+	w.book.Move("jobs/was", "jobs/is")
+	next := w.Release(w, append(chain(), one("kept"), changed, is)...)
 	var changes []fabric.Change
 	for _, c := range w.plan(next) {
 		if c.Counts() {
 			changes = append(changes, c)
 		}
 	}
-	if len(changes) != 6 {
-		w.Fatalf("%d changes, want 3 creates, 1 update, 2 deletes", len(changes))
+	if len(changes) != 7 {
+		w.Fatalf("%d changes, want 3 creates, 1 update, 1 move, 2 deletes", len(changes))
 	}
 	steps := w.f.Steps(changes)
 	byID := map[string]fabric.Step{}
@@ -90,7 +94,7 @@ func stepsHoldEachChange(w *world) {
 		w.Errorf("not the same steps twice:\n%s\n%s", first, again)
 	}
 	w.deploy(next)
-	w.converged(next, "jobs/a", "jobs/b", "jobs/c", "jobs/changed", "jobs/kept")
+	w.converged(next, "jobs/a", "jobs/b", "jobs/c", "jobs/changed", "jobs/is", "jobs/kept")
 }
 
 func noDrift(w *world) {
@@ -316,6 +320,91 @@ func goneIsMadeAnew(w *world) {
 	}
 	w.deploy(r)
 	w.converged(r, "jobs/a", "jobs/b")
+}
+
+// moved is a release in which the job of another key is the one that was jobs/was, and one that runs it.
+func (w *world) moved(key, name, text string) *artifacts.Release {
+	return w.Release(w, Spec{Key: key, Name: name, Text: text}, Spec{Key: "jobs/caller", Name: "caller", Runs: []string{key}})
+}
+
+func movesInPlace(w *world) {
+	w.deploy(w.moved("jobs/was", "same", "first"))
+	id := w.id("jobs/was")
+	nonce := w.mark("jobs/was").Nonce
+	for _, m := range []struct{ from, to, name, text string }{
+		{"jobs/was", "jobs/is", "same", "first"},
+		{"jobs/is", "elsewhere/is", "same", "second"},
+		{"elsewhere/is", "jobs/was", "same", "second"}, // and back
+	} {
+		w.book.Move(fabric.Key(m.from), fabric.Key(m.to))
+		r := w.moved(m.to, m.name, m.text)
+		n := 0
+		for _, c := range w.plan(r) {
+			if c.Action != fabric.Move {
+				continue
+			}
+			if n++; c.Key != fabric.Key(m.to) || c.From != fabric.Key(m.from) || c.ID != id {
+				w.Errorf("%s to %s: moves %s to %s, id %s", m.from, m.to, c.From, c.Key, c.ID)
+			}
+		}
+		if n != 1 {
+			w.Errorf("%s to %s: %d moves", m.from, m.to, n)
+		}
+		w.deploy(r)
+		w.converged(r, "jobs/caller", m.to)
+		if now := w.id(m.to); now != id {
+			w.Errorf("%s to %s gave it the id %s instead of %s", m.from, m.to, now, id)
+		}
+		if mark := w.mark(m.to); mark.Nonce != nonce || mark.Key != fabric.Slug(m.to) {
+			w.Errorf("%s to %s: the mark is %+v, the nonce was %s", m.from, m.to, mark, nonce)
+		}
+		kind := w.book.Known(fabric.Key(m.to)).Kind
+		old := fabric.Owner{Deployment: w.binding.Deployment, Key: fabric.Key(m.from)}
+		live := w.observe(fabric.Scope{Owned: w.book.Owned()})
+		if _, p, why := live.Lookup(w.binding.Installation, kind, old, id); p != fabric.Unknown || why.Code != configs.MarkMissing {
+			w.Errorf("after it moved, %s under its old key is %s: %s", m.from, p, why.Text)
+		}
+		if _, p, why := live.Lookup(w.binding.Installation, kind, old, ""); p != fabric.Absent {
+			w.Errorf("after it moved, something of the old key %s is %s: %s", m.from, p, why.Text)
+		}
+		w.restart()
+	}
+}
+
+// mark is that of a key's live resource.
+func (w *world) mark(key string) fabric.Mark {
+	w.Helper()
+	obj, p, why := w.lookup(w.observe(fabric.Scope{Owned: w.book.Owned()}), key)
+	if p != fabric.Present {
+		w.Fatalf("%s is %s: %s", key, p, why.Text)
+	}
+	return obj.Mark
+}
+
+func theGoneCantMove(w *world) {
+	w.deploy(w.Release(w, one("was"), one("b")))
+	is := one("was")
+	is.Key = "jobs/is"
+	r := w.Release(w, is, one("b"))
+	w.book.Move("jobs/was", "jobs/is")
+	var moves []fabric.Change
+	for _, c := range w.plan(r) {
+		if c.Action == fabric.Move {
+			moves = append(moves, c)
+			w.book.planned(c)
+		}
+	}
+	if len(moves) != 1 {
+		w.Fatalf("%d moves", len(moves))
+	}
+	w.Delete(w, w.id("jobs/was"))
+	for _, s := range w.f.Steps(moves) {
+		if o := w.f.Do(w.Context(), s, w.book); len(s.Changes) > 0 && (o.Status == fabric.Done || o.Err == nil) {
+			w.Errorf("step %s: %s, though what it moves is gone", s.ID, o.Status)
+		}
+	}
+	w.deploy(r)
+	w.converged(r, "jobs/b", "jobs/is")
 }
 
 func foreignName(w *world) {

@@ -36,27 +36,39 @@ func noIntentNoRequest(w *world) {
 	w.converged(next, "jobs/a", "jobs/new")
 }
 
-// story is a release and its successor that creates, updates and deletes, over references.
+// story is a release and its successor that creates, updates, moves and deletes, over references.
 type story struct {
 	first, next *artifacts.Release
 	keys        []string
+	moved       string // id of the resource that moves
 }
 
 func (w *world) story() story {
 	gone := Spec{Key: "jobs/gone", Name: "gone"}
-	first := append(chain(), gone)
+	first := append(chain(), gone, one("was"))
 	next := chain()
 	next[1].Text = "second"
-	next = append(next, Spec{Key: "jobs/new", Name: "new", Runs: []string{"jobs/newer"}}, Spec{Key: "jobs/newer", Name: "newer"})
-	return story{w.Release(w, first...), w.Release(w, next...), append(slices.Clone(chainKeys), "jobs/new", "jobs/newer")}
+	is := one("was")
+	is.Key = "jobs/is"
+	next = append(next, Spec{Key: "jobs/new", Name: "new", Runs: []string{"jobs/newer", "jobs/is"}}, Spec{Key: "jobs/newer", Name: "newer"}, is)
+	w.book.Move("jobs/was", "jobs/is")
+	return story{first: w.Release(w, first...), next: w.Release(w, next...), keys: append(slices.Clone(chainKeys), "jobs/is", "jobs/new", "jobs/newer")}
+}
+
+// begin deploys the first release.
+func (w *world) begin() story {
+	w.Helper()
+	s := w.story()
+	w.deploy(s.first)
+	s.moved = w.id("jobs/was")
+	return s
 }
 
 // everyRequest tells the story once for each request of it, with that request broken, and expects
 // the next rounds, in new processes, to converge with one resource for each key.
 func (w *world) everyRequest(f Fault) {
 	calm := w.another()
-	s := calm.story()
-	calm.deploy(s.first)
+	s := calm.begin()
 	start := calm.Requests()
 	calm.deploy(s.next)
 	total := calm.Requests() - start
@@ -65,8 +77,7 @@ func (w *world) everyRequest(f Fault) {
 	}
 	for k := 1; k <= total; k++ {
 		place := w.another()
-		s := place.story()
-		place.deploy(s.first)
+		s := place.begin()
 		place.Fault(f, k)
 		report, _ := Deploy(place.Context(), place.f, s.next, place.binding, place.book)
 		place.honest(report)
@@ -119,6 +130,9 @@ func (w *world) recover(s story) {
 		return
 	}
 	w.converged(s.next, s.keys...)
+	if id := w.id("jobs/is"); id != s.moved {
+		w.Errorf("what moved has the id %s instead of %s", id, s.moved)
+	}
 }
 
 func lostResponse(w *world)  { w.everyRequest(LoseResponse) }
@@ -142,8 +156,7 @@ func busyFabric(w *world) {
 func crashAfterRequest(w *world) {
 	for k := 0; ; k++ {
 		place := w.another()
-		s := place.story()
-		place.deploy(s.first)
+		s := place.begin()
 		begun := len(place.book.Intents())
 		place.book.CrashAfter(k)
 		_, err := Deploy(place.Context(), place.f, s.next, place.binding, place.book)
