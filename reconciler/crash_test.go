@@ -12,23 +12,25 @@ import (
 	"selvage/fabric/databricks/emulator"
 )
 
+// faults are the ways in which a request goes wrong.
+var faults = []struct {
+	name  string
+	fault emulator.Fault
+	kill  bool // the ledger is shut while the request is in flight, as by a kill of the daemon
+}{
+	{name: "503 before the handler", fault: emulator.Fault{Status: 503}},
+	{name: "500 after the handler", fault: emulator.Fault{Status: 500, After: true}},
+	{name: "no answer, not handled", fault: emulator.Fault{Reset: true}},
+	{name: "no answer, handled", fault: emulator.Fault{Reset: true, After: true}},
+	{name: "429", fault: emulator.Fault{Status: 429, Header: map[string]string{"Retry-After": "7"}}},
+	{name: "killed", kill: true},
+	{name: "killed, and the answer lost", fault: emulator.Fault{Reset: true, After: true}, kill: true},
+	{name: "killed, and the request lost", fault: emulator.Fault{Reset: true}, kill: true},
+}
+
 // In each case one request of a first apply goes wrong in one way. The next rounds converge, no job is
 // there twice, none is missing, and the plan is empty then.
 func TestEveryFaultAtEveryRequest(t *testing.T) {
-	faults := []struct {
-		name  string
-		fault emulator.Fault
-		kill  bool // the ledger is shut while the request is in flight, as by a kill of the daemon
-	}{
-		{name: "503 before the handler", fault: emulator.Fault{Status: 503}},
-		{name: "500 after the handler", fault: emulator.Fault{Status: 500, After: true}},
-		{name: "no answer, not handled", fault: emulator.Fault{Reset: true}},
-		{name: "no answer, handled", fault: emulator.Fault{Reset: true, After: true}},
-		{name: "429", fault: emulator.Fault{Status: 429, Header: map[string]string{"Retry-After": "7"}}},
-		{name: "killed", kill: true},
-		{name: "killed, and the answer lost", fault: emulator.Fault{Reset: true, After: true}, kill: true},
-		{name: "killed, and the request lost", fault: emulator.Fault{Reset: true}, kill: true},
-	}
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
@@ -56,15 +58,29 @@ func faultAt(t *testing.T, fault emulator.Fault, k int, kill bool) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.strike(fault, k, kill)
+	applied, err := s.Apply(t.Context(), ApplyRequest{Deployment: deployment, Plan: p.Plan.Digest, By: "lead"}) // may fail: that is the point
+	t.Logf("request %d: %s: %s, %v", k, applied.Phase, applied.Result.Text, err)
+	posts := s.workspace.Count("POST *")
+	s.recover(k, kill)
+	s.shut()
+	s.sound()
+	return k < posts
+}
+
+// strike breaks the k-th request from now that changes something.
+func (s *site) strike(fault emulator.Fault, k int, kill bool) {
 	fault.Pattern, fault.Offset, fault.Times = "POST *", k, 1
 	if kill {
 		fault.Hook = func() { s.log.Close() }
 	}
 	s.workspace.Fault(fault)
 	s.workspace.ResetJournal()
-	applied, err := s.Apply(t.Context(), ApplyRequest{Deployment: deployment, Plan: p.Plan.Digest, By: "lead"}) // may fail: that is the point
-	t.Logf("request %d: %s: %s, %v", k, applied.Phase, applied.Result.Text, err)
-	posts := s.workspace.Count("POST *")
+}
+
+// recover goes on after a fault, in another process if the first was killed, until nothing is left to do.
+func (s *site) recover(k int, kill bool) {
+	s.t.Helper()
 	s.workspace.ClearFaults()
 	if kill {
 		s.Reconciler.Close()
@@ -76,9 +92,6 @@ func faultAt(t *testing.T, fault emulator.Fault, k int, kill bool) bool {
 		s.open()
 	}
 	s.converges()
-	s.shut()
-	s.sound()
-	return k < posts
 }
 
 // converges reconciles until nothing is left to do, and checks that the three jobs are there once.

@@ -49,6 +49,7 @@ type site struct {
 	url       string
 	transport http.RoundTripper        // to the workspace; nil for TCP
 	places    map[string]fabric.Fabric // in place of the workspace, by fabric
+	moved     map[string]string        // of all deployments, beside what the file says
 
 	*Reconciler
 	log   *ledger.Log
@@ -174,6 +175,11 @@ func (s *site) open() {
 	config, err := configs.Load(file, configs.Options{Getenv: func(k string) string { return env[k] }})
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	for _, d := range config.Deployments {
+		if s.moved != nil {
+			d.Moved = s.moved
+		}
 	}
 	check := func(err error) {
 		s.t.Helper()
