@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"selvage/configs"
 	"selvage/fabric"
 	"selvage/reconciler/ledger"
 )
@@ -13,16 +14,17 @@ import (
 // the entry, only those of its kind are set.
 type Event struct {
 	ledger.Entry
-	Revision Revision        // tag, release, plan, approve, phase; of a tag, as it was first seen
-	Plan     string          // plan, approve: the digest
-	Counts   Counts          // plan
-	Verdicts []Verdict       // plan
-	Changes  []fabric.Change // plan: the first hundred of those that are more than kept
-	Op       fabric.Op       // intent
-	Keys     []fabric.Key    // intent, outcome, absent, released, taken
-	ID       string          // intent: the live resource
-	Done     bool            // outcome: all of it was done
-	Phase    Phase           // phase
+	Revision Revision          // tag, release, plan, approve, phase; of a tag, as it was first seen
+	Plan     string            // plan, approve: the digest
+	Counts   Counts            // plan
+	Verdicts []Verdict         // plan
+	Changes  []fabric.Change   // plan: the first hundred of those that are more than kept
+	Notes    []configs.Finding // plan: the first hundred of those that no change tells
+	Op       fabric.Op         // intent
+	Keys     []fabric.Key      // intent, outcome, absent, released, taken
+	ID       string            // intent: the live resource
+	Done     bool              // outcome: all of it was done
+	Phase    Phase             // phase
 }
 
 // Describe reads the data of an entry. An entry of a kind that it does not know is returned as it is; data of
@@ -45,7 +47,7 @@ func Describe(e ledger.Entry) (Event, error) {
 	case kindPlan:
 		var p planMade
 		read(&p)
-		ev.Plan, ev.Revision, ev.Counts, ev.Verdicts, ev.Changes = p.Digest, p.Revision, p.Counts, p.Verdicts, p.Changes
+		ev.Plan, ev.Revision, ev.Counts, ev.Verdicts, ev.Changes, ev.Notes = p.Digest, p.Revision, p.Counts, p.Verdicts, p.Changes, p.Notes
 	case kindApprove:
 		var a approval
 		read(&a)

@@ -60,6 +60,9 @@ type planMade struct {
 	// Changes are the first hundred that count or wait; Document is the digest of the whole plan.
 	Changes  []fabric.Change `json:"changes"`
 	Document string          `json:"document"`
+	// Notes are the first hundred of the plan's; NotesDigest names all of them.
+	Notes       []configs.Finding `json:"notes,omitempty"`
+	NotesDigest string            `json:"notes_digest,omitempty"`
 }
 
 type approval struct {
@@ -174,7 +177,8 @@ type Deployed struct {
 	LiveSince        time.Time       `json:"live_since,omitzero"`
 	Plan             string          `json:"plan"` // digest of the last plan written down
 	PlanSeq          uint64          `json:"plan_seq"`
-	Judged           string          `json:"judged"` // what counts and verdicts were, in short
+	Notes            string          `json:"notes,omitempty"` // digest of the plan's notes
+	Judged           string          `json:"judged"`          // what counts and verdicts were, in short
 	Result           configs.Finding `json:"result"`
 	Approved         string          `json:"approved"` // digest of the plan that a person approved last
 	ApprovedRevision Revision        `json:"approved_revision"`

@@ -34,6 +34,8 @@ type Facts struct {
 	Descends   bool // from the live release, or there is none
 	Moved      *configs.Finding
 	Suspension *Suspension
+	// Idle are findings about parts of the overlay that no job of the deployment has a place for.
+	Idle []configs.Finding
 }
 
 // Gates judges a plan. It is pure. Only gates that say something about this plan are listed.
@@ -55,6 +57,10 @@ func Gates(p Plan, f Facts, now time.Time) []Verdict {
 	}
 	if s := f.Suspension; s != nil && (s.Until.IsZero() || now.Before(s.Until)) {
 		add("suspend", Hold, suspensionFinding(*s))
+	}
+	// A part of the configuration would silently not apply: no approval makes that what a person wanted.
+	for _, idle := range f.Idle {
+		add("overlay", Stop, idle)
 	}
 	if !f.Ever {
 		person("first apply", Hold, configs.Found(configs.FirstApply, f.Deployment, ""))

@@ -32,6 +32,10 @@ func TestGates(t *testing.T) {
 		{"suspended", with(func(f *Facts) { f.Suspension = &Suspension{Target: dep, By: "oncall"} }), "wait suspend suspended", false},
 		{"suspended, though approved", with(func(f *Facts) { f.Suspension, f.Approved = &Suspension{Target: dep, Until: until}, true }), "wait suspend suspended", false},
 		{"suspended until now", with(func(f *Facts) { f.Suspension = &Suspension{Target: dep, Until: noon} }), "", true},
+		{"a part of the overlay changes nothing", with(func(f *Facts) { f.Idle = []configs.Finding{configs.Found(configs.OverlayNoHit, dep, "")} }), "block overlay overlay_no_hit", false},
+		{"a part of the overlay changes nothing, though approved", with(func(f *Facts) {
+			f.Idle, f.Approved = []configs.Finding{configs.Found(configs.OverlayNoHit, dep, "")}, true
+		}), "block overlay overlay_no_hit", false},
 		{"nothing is known", Facts{}, "wait mode mode_observe; wait first apply first_apply; wait descent not_descendant", false},
 	}
 	for _, tt := range tests {

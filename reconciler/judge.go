@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,6 +23,11 @@ func (rd *round) judge(ctx context.Context) error {
 	rd.facts = Facts{
 		Deployment: rd.name, Mode: rd.d.Mode, Ever: rd.known.Ever, Descends: rd.descends, Moved: rd.moved,
 		Approved: rd.approved(p), ApprovedBy: rd.known.ApprovedBy,
+	}
+	for _, f := range rd.renderings {
+		if f.Code == configs.OverlayNoHit && f.Subject == rd.name {
+			rd.facts.Idle = append(rd.facts.Idle, f)
+		}
 	}
 	if suspended {
 		rd.facts.Suspension = &s
@@ -150,7 +156,8 @@ func (rd *round) writePlan(ctx context.Context) error {
 	if len(p.Taken) > 0 {
 		entries = append(entries, ledger.Entry{Kind: kindTake, Deployment: rd.name, Text: "managed again: " + joinKeys(p.Taken), Data: encode(keysOf{p.Taken})})
 	}
-	if (p.Digest != "" || p.Counts.Deferred > 0) && (p.Digest != rd.known.Plan || judged(p.Counts, rd.out.Verdicts) != rd.known.Judged) {
+	changed := (p.Digest != "" || p.Counts.Deferred > 0) && (p.Digest != rd.known.Plan || judged(p.Counts, rd.out.Verdicts) != rd.known.Judged)
+	if changed || notesDigest(p.Notes) != rd.known.Notes {
 		e, err := rd.planEntry(p)
 		if err != nil {
 			return rd.fail(configs.LedgerFailed, err)
@@ -170,7 +177,28 @@ func (rd *round) writePlan(ctx context.Context) error {
 const (
 	shownChanges = 100
 	shownBytes   = 512 << 10
+	shownNotes   = 100
 )
+
+// notesOf are the findings of rendering that a reader of the ledger must find there: what was decided about a
+// job and stands in none of its changes. A job that is not selected has nothing decided about it.
+func notesOf(rendered []configs.Finding) []configs.Finding {
+	var notes []configs.Finding
+	for _, f := range rendered {
+		if f.Level() == configs.Note && f.Code != configs.JobUnselected && f.Code != configs.Stripped {
+			notes = append(notes, f)
+		}
+	}
+	return notes
+}
+
+// notesDigest names notes, to see whether they changed; empty for none.
+func notesDigest(notes []configs.Finding) string {
+	if len(notes) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(encode(notes)))
+}
 
 func (rd *round) planEntry(p Plan) (ledger.Entry, error) {
 	document, err := fabric.ParseDoc(encode(p))
@@ -181,7 +209,10 @@ func (rd *round) planEntry(p Plan) (ledger.Entry, error) {
 	if err != nil {
 		return ledger.Entry{}, err
 	}
-	m := planMade{Digest: p.Digest, Revision: rd.target, Counts: p.Counts, Verdicts: rd.out.Verdicts, Document: digest}
+	m := planMade{Digest: p.Digest, Revision: rd.target, Counts: p.Counts, Verdicts: rd.out.Verdicts, Document: digest, Notes: p.Notes, NotesDigest: notesDigest(p.Notes)}
+	if len(m.Notes) > shownNotes {
+		m.Notes = m.Notes[:shownNotes]
+	}
 	size := 0
 	for _, c := range p.Changes {
 		if c.Action == fabric.Keep && c.Hindrance == fabric.Free {
@@ -202,6 +233,13 @@ func (rd *round) planEntry(p Plan) (ledger.Entry, error) {
 			gates = append(gates, v.Gate)
 		}
 		text += "; waits for " + strings.Join(gates, ", ")
+	}
+	for i, f := range m.Notes {
+		if i == 3 {
+			text += fmt.Sprintf("; and %d more notes", len(p.Notes)-i)
+			break
+		}
+		text += fmt.Sprintf("; %s: %s", f.Subject, f.Text)
 	}
 	return ledger.Entry{Kind: kindPlan, Deployment: rd.name, Fabric: rd.d.Fabric.Name, Text: text, Data: encode(m)}, nil
 }

@@ -26,6 +26,8 @@ type Plan struct {
 	// Released are owned keys that the configuration no longer covers; Taken are keys that it covers again.
 	Released []fabric.Key `json:"released,omitempty"`
 	Taken    []fabric.Key `json:"taken,omitempty"`
+	// Notes are what the release's rendering decided and no change tells.
+	Notes []configs.Finding `json:"notes,omitempty"`
 	// Asks are the things that others put on the fabric and that changes depend on which nothing else holds
 	// back, each once, in order. PlanInput.Outside answers.
 	Asks []fabric.Outside `json:"-"`
@@ -91,6 +93,7 @@ type PlanInput struct {
 	Installation string
 	Deployment   string
 	Desired      *fabric.Desired
+	Rendered     []configs.Finding // what was found while rendering it
 	Live         *fabric.Live
 	Rules        func(fabric.Kind) *fabric.Rules
 	Owned        map[fabric.Key]Owning
@@ -128,7 +131,7 @@ func NewPlan(in PlanInput) Plan {
 	for _, k := range sorted {
 		b.learn(k)
 	}
-	p := Plan{Owned: len(in.Owned)}
+	p := Plan{Owned: len(in.Owned), Notes: notesOf(in.Rendered)}
 	for _, k := range slices.Sorted(mapKeys(b.left)) {
 		if _, sighted := in.Absences[k]; sighted { // it is not absent, only named otherwise
 			p.Back = append(p.Back, k)

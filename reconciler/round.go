@@ -44,7 +44,8 @@ type round struct {
 	partial    bool // the release may lack what is in git
 	live       *fabric.Live
 	desired    *fabric.Desired
-	binding    string // digest of what the configuration says
+	renderings []configs.Finding // what was found while rendering it
+	binding    string            // digest of what the configuration says
 	facts      Facts
 	settled    []fabric.Step // taken in by the fabric since an earlier round
 	whole      bool          // nothing of the target is left to be written but what is blocked
@@ -265,7 +266,11 @@ func (rd *round) render() error {
 		Jobs: rd.d.Jobs, Root: rd.live.Root, Overlay: rd.d.Overlay, Isolation: rd.Config.Isolation, Allow: rd.d.Allow,
 	}
 	binding := string(encode(b))
-	rd.binding = fmt.Sprintf("%x", sha256.Sum256([]byte(binding)))
+	said := binding
+	if len(rd.d.Moved) > 0 {
+		said += string(encode(rd.d.Moved))
+	}
+	rd.binding = fmt.Sprintf("%x", sha256.Sum256([]byte(said)))
 	rd.mu.Lock()
 	last := rd.rendered[rd.name]
 	rd.mu.Unlock()
@@ -279,8 +284,10 @@ func (rd *round) render() error {
 		rd.rendered[rd.name] = last
 		rd.mu.Unlock()
 	}
-	rd.desired = last.desired
-	rd.note(last.findings...)
+	if rd.desired == nil { // a round may render twice
+		rd.note(last.findings...)
+	}
+	rd.desired, rd.renderings = last.desired, last.findings
 	return nil
 }
 
@@ -305,7 +312,7 @@ func (rd *round) compare(ctx context.Context) error {
 // planInput is what the round has seen.
 func (rd *round) planInput() PlanInput {
 	in := PlanInput{
-		Installation: rd.Installation, Deployment: rd.name, Desired: rd.desired, Live: rd.live,
+		Installation: rd.Installation, Deployment: rd.name, Desired: rd.desired, Rendered: rd.renderings, Live: rd.live,
 		Rules: rd.Fabrics[rd.d.Fabric.Name].Rules, Open: map[fabric.Key]bool{}, Sighting: rd.sighting,
 		// Polls are jittered: two that are three quarters of an interval apart are two.
 		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, Partial: rd.partial, Force: rd.ask.By != "",

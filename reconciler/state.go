@@ -56,7 +56,7 @@ func (s *state) fold(e ledger.Entry) error {
 		var p planMade
 		if read(&p) {
 			d := s.deployed[dep]
-			d.Plan, d.PlanSeq, d.Judged = p.Digest, e.Seq, judged(p.Counts, p.Verdicts)
+			d.Plan, d.PlanSeq, d.Judged, d.Notes = p.Digest, e.Seq, judged(p.Counts, p.Verdicts), p.NotesDigest
 			s.deploy(dep, d)
 		}
 	case kindApprove:

@@ -38,6 +38,7 @@ type MemoryOptions struct {
 //	schedule      "@daily" is shown as "0 0 * * *"
 //	paused        shown as false where it is absent
 //	release       "{tag}" becomes the Binding's Tag; the field only labels
+//	outside       a list of paths of files that others put there
 //	import_error  such a definition is committed and never parsed: its step fails to settle
 type Memory struct {
 	o  MemoryOptions
@@ -49,6 +50,7 @@ type Memory struct {
 	blind        bool
 	faults       map[int]Fault // by the number of the request
 	outside      map[fabric.Outside]bool
+	asked        int // things that Outside was asked about
 }
 
 // file is one committed definition.
@@ -296,6 +298,13 @@ func notRendered(key, particulars string) configs.Finding {
 func (m *Memory) Outside(ctx context.Context, things []fabric.Outside) (map[fabric.Outside]fabric.Presence, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if m.blind {
+		return nil, errBlind
+	}
+	m.asked += len(things)
 	seen := map[fabric.Outside]fabric.Presence{}
 	for _, t := range things {
 		seen[t] = fabric.Absent
@@ -311,4 +320,11 @@ func (m *Memory) SetOutside(t fabric.Outside, there bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.outside[t] = there
+}
+
+// Asked counts the things that Outside was asked about.
+func (m *Memory) Asked() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked
 }

@@ -72,6 +72,12 @@ func (m *Memory) Render(r *artifacts.Release, b fabric.Binding) (*fabric.Desired
 			o["release"] = strings.ReplaceAll(release, "{tag}", b.Tag)
 			res.Labels["release"] = `"[^"]*"`
 		}
+		paths, _ := o["outside"].([]any)
+		for _, p := range paths {
+			if name, ok := p.(string); ok {
+				res.Outside = append(res.Outside, fabric.Outside{Kind: fabric.OutsideFile, Name: name})
+			}
+		}
 		overlay(&res, o, b.Overlay)
 		res.Doc = fabric.NewDoc(o)
 		d.Add(res)
