@@ -38,6 +38,9 @@ func decision() reconciler.Decision {
 		configs.Found(configs.Stripped, "jobs/daily_revenue", "spark.prophecy.execution.service.url (spark_conf of cluster small)"),
 		configs.Found(configs.Stripped, "jobs/daily_revenue", "spark.prophecy.execution.service.url (spark_conf of cluster large)"),
 	}
+	instance := fabric.Field{Path: "tasks[clean].python_wheel_task.parameters", Old: json.RawMessage(`["-i","default"]`), New: json.RawMessage(`["-i","prod"]`), Cause: fabric.Overlay}
+	env := fabric.Field{Path: "tags.env", New: text("prod\x1b[2J"), Cause: fabric.Overlay}
+	paused := fabric.Field{Path: "schedule.pause_status", Old: text("PAUSED"), New: text("UNPAUSED"), Cause: fabric.Overlay}
 	return reconciler.Decision{
 		Deployment: "hello@production", At: noon.Add(-2 * time.Minute), Phase: reconciler.Planned,
 		Revision: reconciler.Revision{Ref: "refs/tags/HelloProphecy/1.4.0", Name: "HelloProphecy/1.4.0", Commit: "a1b2c3d4e5f6", By: "dev1 <dev1@shop.example>", When: noon.Add(-26 * time.Hour)},
@@ -57,10 +60,11 @@ func decision() reconciler.Decision {
 		},
 		Plan: reconciler.Plan{
 			Digest: "5c1f9e0d5c1f9e0d", Owned: 15,
-			Counts: reconciler.Counts{Create: 2, Update: 2, Delete: 1, Deferred: 1, Blocked: 1, Keep: 12, Labels: 3, Drifted: 1},
+			Counts: reconciler.Counts{Create: 2, Update: 2, Move: 1, Delete: 1, Deferred: 1, Blocked: 2, Keep: 12, Labels: 3, Drifted: 1},
+			Notes:  []configs.Finding{configs.Found(configs.TagReserved, "jobs/daily_revenue", "selvage-\x1b[2Jodd")},
 			Changes: []fabric.Change{
 				{Key: "jobs/broken", Kind: "job", ID: "7001", Action: fabric.Keep, Hindrance: fabric.Blocked, Reason: configs.Found(configs.JobBroken, "jobs/broken", "line 2, column 1: the file ends too early")},
-				{Key: "jobs/daily_revenue", Kind: "job", ID: "8812", Action: fabric.Update, Cause: fabric.Commit, Stripped: stripped, Fields: []fabric.Field{
+				{Key: "jobs/daily_revenue", Kind: "job", ID: "8812", Action: fabric.Update, Cause: fabric.Commit, Stripped: stripped, Overlay: []fabric.Field{paused, env, instance}, Fields: []fabric.Field{
 					{Path: "job_clusters[small].new_cluster.spark_conf[prophecy.packages.path]", Old: text(`{"clean":"` + oldWheel + `","rest":"` + strings.Repeat("x", 60) + `"}`), New: text(`{"clean":"` + newWheel + `","rest":"` + strings.Repeat("x", 60) + `"}`), Cause: fabric.Commit},
 					{Path: "schedule.quartz_cron_expression", Old: text("0 0 5 * * ?"), New: text("0 0 4 * * ?"), Cause: fabric.Drift},
 					{Path: "tags.env", New: text("prod"), Cause: fabric.Overlay},
@@ -71,10 +75,13 @@ func decision() reconciler.Decision {
 					{Path: "tasks[clean].notebook_task", Old: json.RawMessage(`{"notebook_path":"/Shared/a","source":"WORKSPACE"}`), Cause: fabric.Commit},
 					{Path: "tasks[" + strings.Repeat("very_long_", 9) + "].description", Old: text(strings.Repeat("a", 100)), New: text(strings.Repeat("b", 100)), Cause: fabric.Commit},
 				}},
-				{Key: "jobs/new\x07bell", Kind: "job", Action: fabric.Create, Cause: fabric.Commit},
+				{Key: "jobs/needy", Kind: "job", Action: fabric.Create, Cause: fabric.Commit, Hindrance: fabric.Blocked, Overlay: []fabric.Field{env}, Reason: configs.Found(configs.OutsideMissing, "jobs/needy", "file /Volumes/other/x.whl, secret shop/dbt")},
+				{Key: "jobs/new\x07bell", Kind: "job", Action: fabric.Create, Cause: fabric.Commit, Overlay: []fabric.Field{env}},
+				{Key: "jobs/nightly", From: "jobs/nightly_production", Kind: "job", ID: "8813", Action: fabric.Move, Cause: fabric.Commit, Reason: configs.Found(configs.Moved, "jobs/nightly", "it was jobs/nightly_production"), Overlay: []fabric.Field{env}, Fields: []fabric.Field{
+					{Path: "name", Old: text("nightly_production"), New: text("nightly"), Cause: fabric.Commit}}},
 				{Key: "jobs/old_export", Kind: "job", ID: "7710", Action: fabric.Delete, Cause: fabric.Prune, Hindrance: fabric.Deferred, Reason: configs.Found(configs.AbsentOnce, "jobs/old_export", "")},
 				{Key: "jobs/older_export", Kind: "job", ID: "7711", Action: fabric.Delete, Cause: fabric.Prune, Reason: configs.Found(configs.Pruned, "jobs/older_export", "")},
-				{Key: "jobs/same", Kind: "job", ID: "1", Action: fabric.Keep, Labels: 2, Reason: configs.Found(configs.LabelsOnly, "jobs/same", "")},
+				{Key: "jobs/same", Kind: "job", ID: "1", Action: fabric.Keep, Labels: 2, Overlay: []fabric.Field{env}, Reason: configs.Found(configs.LabelsOnly, "jobs/same", "")},
 				{Key: "jobs/vanished", Kind: "job", Action: fabric.Create, Cause: fabric.Drift, Reason: configs.Found(configs.Drifted, "jobs/vanished", "job 9 was deleted"), Stripped: stripped[:1]},
 				{Key: "jobs/weekly_report", Kind: "job", ID: "9", Action: fabric.Update, Cause: fabric.Drift, Reason: configs.Found(configs.Drifted, "jobs/weekly_report", "max_concurrent_runs"), Fields: []fabric.Field{{Path: "max_concurrent_runs", Old: json.RawMessage("9"), New: json.RawMessage("1"), Cause: fabric.Drift}}},
 			},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,7 +15,7 @@ import (
 const (
 	widestName = 40 // of a resource's key, in characters
 	widestPath = 56 // of a field
-	mostFields = 40 // shown of one resource
+	mostFields = 40 // shown of one resource, and of the overlay
 )
 
 // plan is what a person sees of a plan: what it is for, what changes, what holds it back, and what happens
@@ -24,8 +25,9 @@ func (s screen) plan(d reconciler.Decision, now reconciler.Status, revision stri
 	s.planHead(&b, d, now)
 	s.changes(&b, d)
 	s.stripped(&b, d.Plan)
+	s.overlay(&b, d.Plan)
 	s.gates(&b, d, "\n  gates\n")
-	if odd := elsewhere(worthShowing(d.Findings), d.Plan); len(odd) > 0 {
+	if odd := append(elsewhere(worthShowing(d.Findings), d.Plan), d.Plan.Notes...); len(odd) > 0 {
 		b.WriteString("\n  noticed\n")
 		s.findings(&b, odd, d.Deployment, "    ")
 	}
@@ -128,6 +130,8 @@ func (s screen) sign(c fabric.Change) (sign, colour string) {
 		return "+", green
 	case c.Action == fabric.Update:
 		return "~", yellow
+	case c.Action == fabric.Move:
+		return ">", yellow
 	case c.Action == fabric.Delete && c.Hindrance == fabric.Deferred:
 		return "-", faint
 	case c.Action == fabric.Delete:
@@ -156,6 +160,8 @@ func changeWords(c fabric.Change) string {
 		return what + "  blocked"
 	case c.Hindrance == fabric.Deferred:
 		return what + "  deferred"
+	case c.Action == fabric.Move:
+		return what + "  was " + visible(string(c.From))
 	case c.Action == fabric.Delete:
 		return what + "  is deleted: " + visible(c.Reason.Text)
 	case c.Action == fabric.Release:
@@ -176,7 +182,7 @@ func fieldCause(c fabric.Cause) string {
 func (s screen) stripped(b *strings.Builder, p reconciler.Plan) {
 	by := map[string][]string{}
 	for _, c := range p.Changes {
-		if c.Action != fabric.Create && c.Action != fabric.Update {
+		if !written(c) {
 			continue
 		}
 		for _, f := range c.Stripped {
@@ -192,13 +198,56 @@ func (s screen) stripped(b *strings.Builder, p reconciler.Plan) {
 	b.WriteString("\n  stripped: " + configs.Stripped.Sentence() + "\n")
 	t := table{gap: 2}
 	for _, setting := range slices.Sorted(maps.Keys(by)) {
-		keys := by[setting]
-		if len(keys) > 3 {
-			keys = append(keys[:3:3], fmt.Sprintf("and %d more", len(keys)-3))
-		}
-		t.add(cell{text: cut(visible(setting), widestPath)}, cell{"of " + strings.Join(keys, ", "), faint})
+		t.add(cell{text: cut(visible(setting), widestPath)}, cell{ofKeys(by[setting]), faint})
 	}
 	t.write(b, s, "    ", widestPath)
+}
+
+// overlay tells what the overlay did to the definitions that are written, as committed and as overlaid: each
+// field once, with the resources that have it. Most of it stands in no change: it is live already.
+func (s screen) overlay(b *strings.Builder, p reconciler.Plan) {
+	type effect struct{ path, old, new string }
+	by := map[effect][]string{}
+	fields := map[effect]fabric.Field{}
+	for _, c := range p.Changes {
+		if !written(c) {
+			continue
+		}
+		for _, f := range c.Overlay {
+			e := effect{f.Path, string(f.Old), string(f.New)}
+			fields[e], by[e] = f, append(by[e], visible(string(c.Key)))
+		}
+	}
+	if len(by) == 0 {
+		return
+	}
+	effects := slices.SortedFunc(maps.Keys(by), func(a, b effect) int {
+		return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.old, b.old), cmp.Compare(a.new, b.new))
+	})
+	b.WriteString("\n  overlay: what the deployment changes in the committed definitions\n")
+	t := table{gap: 2}
+	for i, e := range effects {
+		if i == mostFields {
+			t.add(cell{fmt.Sprintf("and %d more fields", len(effects)-mostFields), faint})
+			break
+		}
+		was, is := values(fields[e].Old, fields[e].New)
+		t.add(cell{text: cut(visible(e.path), widestPath)}, cell{text: was + " -> " + is}, cell{ofKeys(by[e]), faint})
+	}
+	t.write(b, s, "    ", widestPath)
+}
+
+// written reports a change that sends a definition, now or when what holds it back is mended.
+func written(c fabric.Change) bool {
+	return c.Action == fabric.Create || c.Action == fabric.Update || c.Action == fabric.Move
+}
+
+// ofKeys names the first of the resources that have something.
+func ofKeys(keys []string) string {
+	if len(keys) > 3 {
+		keys = append(keys[:3:3], fmt.Sprintf("and %d more", len(keys)-3))
+	}
+	return "of " + strings.Join(keys, ", ")
 }
 
 // gates lists the verdicts, if there are any, under a heading.
