@@ -17,6 +17,10 @@ type made struct {
 	// partial: the tree holds entries whose names can't be trusted, so that what the release lacks
 	// may be in git all the same.
 	partial bool
+	// configuration is the digest of the one that says where subscribed projects are; empty where none is
+	// subscribed to, so that it does not matter.
+	configuration string
+	again         bool // something of another project is not there yet: it is made again by the next round
 }
 
 // build turns the commit into a release.
@@ -26,13 +30,17 @@ func (rd *round) build(ctx context.Context) error {
 	rd.mu.Lock()
 	m, known := rd.releases[key]
 	rd.mu.Unlock()
-	if !known {
+	if !known || m.configuration != "" && m.configuration != rd.Config.Digest {
 		var err error
 		if m, err = rd.make(ctx); err != nil {
 			return rd.fallBack(ctx, err)
 		}
 		rd.mu.Lock()
-		rd.releases[key] = m
+		if m.again {
+			delete(rd.releases, key)
+		} else {
+			rd.releases[key] = m
+		}
 		rd.mu.Unlock()
 	}
 	rd.note(m.findings...)
@@ -57,7 +65,7 @@ func (rd *round) build(ctx context.Context) error {
 // put right. The answer of the round stays that the newer one can't.
 func (rd *round) fallBack(ctx context.Context, err error) error {
 	live := rd.known.Live
-	if rd.ask != (ask{}) || live.IsZero() || live.Commit == rd.target.Commit || rd.out.Result.Code != configs.NotBuilt {
+	if rd.ask != (ask{}) || live.IsZero() || live.Commit == rd.target.Commit || rd.out.Result.Code != configs.NotBuilt && rd.out.Result.Code != configs.GitUnreachable {
 		return err
 	}
 	rd.unbuilt, rd.unbuiltWhy = err, rd.out.Result
@@ -76,13 +84,22 @@ func (rd *round) make(ctx context.Context) (made, error) {
 	if err != nil {
 		return made{}, rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
 	}
-	release, findings, err := rd.Builder.Build(ctx, artifacts.Source{Tree: tree, Project: rd.d.Project.Name, Root: root, Commit: rd.target.Commit, Isolation: rd.Config.Isolation})
+	others := &subscriptions{rd: rd}
+	release, findings, err := rd.Builder.Build(ctx, artifacts.Source{Tree: tree, Project: rd.d.Project.Name, Root: root, Commit: rd.target.Commit,
+		Subscribed: others.find, Isolation: rd.Config.Isolation})
 	if err != nil {
 		rd.note(findings...)
+		if others.git != nil { // of another repository: the project is not to blame
+			return made{}, rd.fail(configs.GitUnreachable, fmt.Errorf("%s: %w", rd.target, err))
+		}
 		return made{}, rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
 	}
 	odd := tree.Odd()
-	return made{release, append(findings, odd...), len(odd) > 0}, nil
+	m := made{release: release, findings: append(findings, odd...), partial: len(odd) > 0, again: others.missing}
+	if others.asked {
+		m.configuration = rd.Config.Digest
+	}
+	return m, nil
 }
 
 // projectRoot is the configured folder of the project, or the only one there is.

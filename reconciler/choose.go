@@ -14,12 +14,7 @@ func (rd *round) choose(ctx context.Context) error {
 	repo := rd.Repositories[rd.d.Project.Name]
 	f := follow(rd.d)
 	if rd.ask.By != "" || rd.ask.Dry {
-		var follows []gitwatch.Follow // of all who share the mirror: what they choose from has to be there
-		for _, other := range rd.Config.Deployments {
-			if rd.Repositories[other.Project.Name].Dir() == repo.Dir() {
-				follows = append(follows, follow(other))
-			}
-		}
+		follows := rd.followsOf(repo)
 		for _, named := range []gitwatch.Follow{{Branch: rd.ask.Revision}, {Tag: rd.ask.Revision}} {
 			if rd.ask.Revision != "" && named.Check() == nil {
 				follows = append(follows, named)

@@ -203,8 +203,12 @@ func (s *site) open() {
 	repo, err := gitwatch.Open(gitwatch.Options{Dir: filepath.Join(config.State, "mirror"), URL: "file://" + s.remote})
 	check(err)
 	repos := map[string]*gitwatch.Repository{}
-	for name := range config.Projects {
-		repos[name] = repo
+	for name, p := range config.Projects {
+		if repos[name] = repo; p.Git == "file://"+s.remote {
+			continue
+		}
+		repos[name], err = gitwatch.Open(gitwatch.Options{Dir: filepath.Join(config.State, "mirror of "+name), URL: p.Git})
+		check(err)
 	}
 	places := map[string]fabric.Fabric{}
 	for name, f := range config.Fabrics {
