@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -185,4 +186,22 @@ func logged(t *testing.T, s screen, deployment string) string {
 		}
 	}
 	return b.String()
+}
+
+// However much an overlay does, and to however many jobs, the plan says it on one screen.
+func TestOverlayOnOneScreen(t *testing.T) {
+	d := decision()
+	d.Plan.Changes = nil
+	for i := range 200 {
+		c := fabric.Change{Key: fabric.Key(fmt.Sprintf("jobs/%03d", i)), Kind: "job", Action: fabric.Create}
+		for n := range 60 {
+			c.Overlay = append(c.Overlay, fabric.Field{Path: fmt.Sprintf("tags.%03d", n), New: text("x"), Cause: fabric.Overlay})
+		}
+		d.Plan.Changes = append(d.Plan.Changes, c)
+	}
+	var b strings.Builder
+	screen{now: noon, zone: time.UTC}.overlay(&b, d.Plan)
+	if n := strings.Count(b.String(), "\n"); n != mostFields+3 || !strings.Contains(b.String(), "and 20 more fields") || !strings.Contains(b.String(), "jobs/002, and 197 more") {
+		t.Errorf("%d lines:\n%s", n, b.String())
+	}
 }

@@ -336,6 +336,8 @@ func movesInPlace(w *world) {
 		{"jobs/is", "elsewhere/is", "same", "second"},
 		{"elsewhere/is", "jobs/was", "same", "second"}, // and back
 	} {
+		kind := w.book.Known(fabric.Key(m.from)).Kind
+		w.elsewhere("before it moved, under its new key", kind, m.to, id)
 		w.book.Move(fabric.Key(m.from), fabric.Key(m.to))
 		r := w.moved(m.to, m.name, m.text)
 		n := 0
@@ -358,16 +360,21 @@ func movesInPlace(w *world) {
 		if mark := w.mark(m.to); mark.Nonce != nonce || mark.Key != fabric.Slug(m.to) {
 			w.Errorf("%s to %s: the mark is %+v, the nonce was %s", m.from, m.to, mark, nonce)
 		}
-		kind := w.book.Known(fabric.Key(m.to)).Kind
-		old := fabric.Owner{Deployment: w.binding.Deployment, Key: fabric.Key(m.from)}
-		live := w.observe(fabric.Scope{Owned: w.book.Owned()})
-		if _, p, why := live.Lookup(w.binding.Installation, kind, old, id); p != fabric.Unknown || why.Code != configs.MarkMissing {
-			w.Errorf("after it moved, %s under its old key is %s: %s", m.from, p, why.Text)
-		}
-		if _, p, why := live.Lookup(w.binding.Installation, kind, old, ""); p != fabric.Absent {
-			w.Errorf("after it moved, something of the old key %s is %s: %s", m.from, p, why.Text)
-		}
+		w.elsewhere("after it moved, under its old key", kind, m.from, id)
 		w.restart()
+	}
+}
+
+// elsewhere checks that a resource is not taken for that of another key than its own.
+func (w *world) elsewhere(when string, kind fabric.Kind, key, id string) {
+	w.Helper()
+	o := fabric.Owner{Deployment: w.binding.Deployment, Key: fabric.Key(key)}
+	live := w.observe(fabric.Scope{Owned: w.book.Owned()})
+	if _, p, why := live.Lookup(w.binding.Installation, kind, o, id); p != fabric.Unknown || why.Code != configs.MarkMissing {
+		w.Errorf("%s %s, it is %s: %s", when, key, p, why.Text)
+	}
+	if _, p, why := live.Lookup(w.binding.Installation, kind, o, ""); p != fabric.Absent {
+		w.Errorf("%s %s, something is %s: %s", when, key, p, why.Text)
 	}
 }
 
