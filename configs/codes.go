@@ -46,6 +46,7 @@ const (
 	MarkCopied          Code = "mark_copied"
 	MarkUnproven        Code = "mark_unproven"
 	NotSeen             Code = "not_seen"
+	OutsideMissing      Code = "outside_missing"
 	Stripped            Code = "stripped"
 	PlaceholderLeft     Code = "placeholder_left"
 	ReferenceMissing    Code = "reference_missing"
@@ -71,6 +72,8 @@ const (
 	Changed           Code = "changed"
 	Drifted           Code = "drifted"
 	Pruned            Code = "pruned"
+	Moved             Code = "moved"
+	MoveUnclear       Code = "move_unclear"
 	LabelsOnly        Code = "labels_only"
 	Released          Code = "released"
 	Unstable          Code = "unstable"
@@ -99,9 +102,6 @@ const (
 	StillSettling     Code = "settling"
 	OwnMistake        Code = "own_mistake"
 	ReleasePartial    Code = "release_partial"
-	Moved             Code = "moved"
-	MoveUnclear       Code = "move_unclear"
-	OutsideMissing    Code = "outside_missing"
 )
 
 // projects and their artifacts

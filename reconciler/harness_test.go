@@ -200,15 +200,13 @@ func (s *site) open() {
 	check(err)
 	documents, err := artifacts.OpenStore(filepath.Join(config.State, "documents"))
 	check(err)
-	repo, err := gitwatch.Open(gitwatch.Options{Dir: filepath.Join(config.State, "mirror"), URL: "file://" + s.remote})
-	check(err)
-	repos := map[string]*gitwatch.Repository{}
+	repos, byURL := map[string]*gitwatch.Repository{}, map[string]*gitwatch.Repository{}
 	for name, p := range config.Projects {
-		if repos[name] = repo; p.Git == "file://"+s.remote {
-			continue
+		if byURL[p.Git] == nil {
+			byURL[p.Git], err = gitwatch.Open(gitwatch.Options{Dir: filepath.Join(config.State, "mirrors", filepath.Base(p.Git)), URL: p.Git})
+			check(err)
 		}
-		repos[name], err = gitwatch.Open(gitwatch.Options{Dir: filepath.Join(config.State, "mirror of "+name), URL: p.Git})
-		check(err)
+		repos[name] = byURL[p.Git]
 	}
 	places := map[string]fabric.Fabric{}
 	for name, f := range config.Fabrics {
