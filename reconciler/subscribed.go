@@ -41,7 +41,7 @@ func (s *subscriptions) find(ctx context.Context, want artifacts.Subscription) (
 
 // notReleased is an error about what a repository holds, as opposed to one of reading it.
 func notReleased(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", artifacts.ErrNotReleased, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), artifacts.ErrNotReleased)
 }
 
 // subscribed finds the release that a subscription names. It reads the remote only where the mirror lacks the

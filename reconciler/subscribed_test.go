@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,8 +13,11 @@ import (
 
 	"selvage/artifacts"
 	"selvage/configs"
+	"selvage/fabric"
 	"selvage/fabric/databricks/emulator"
+	"selvage/fabric/fabrictest"
 	"selvage/gitwatch"
+	"selvage/testdata"
 )
 
 func TestWatched(t *testing.T) {
@@ -251,4 +255,74 @@ func TestSubscribedInTheSameRepository(t *testing.T) {
 		t.Errorf("candidates: %v\n%s", err, diff)
 	}
 	s.shut()
+}
+
+// A job waits for the release of another project, is made once that is there, and stays as it is while the other repository
+// can't be read.
+func TestLifeOfASubscriber(t *testing.T) {
+	s := newSite(t, emulator.Options{})
+	s.yaml = s.yaml[:strings.Index(s.yaml, "    overlay:")]
+	memory := fabrictest.NewMemory(fabrictest.MemoryOptions{Installation: "inst0001"})
+	s.places = map[string]fabric.Fabric{"production": memory}
+	files := map[string]string{}
+	hello, err := fs.Sub(testdata.Hello, "hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fs.WalkDir(hello, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(hello, name)
+		files[name] = string(text)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	work, address := s.library("library", files)
+	s.yaml = strings.Replace(s.yaml, "deployments:", "  library: {git: \""+address+"\", prophecy_id: 7234}\ndeployments:", 1)
+	const file = "jobs/customer_report/code/databricks-job.json"
+	s.replace(file, `"pipelineId" : "pipelines/customer_report"`, `"pipelineId" : "7234/pipelines/customer_report", "releaseVersion" : "0.1"`)
+	s.commit("HelloSelvage/1.0.0")
+	s.open()
+	s.round()
+	d := s.approve("")
+	if d.Plan.Counts.Blocked != 1 || d.Plan.Counts.Keep != 2 {
+		t.Fatalf("without the other release: %s, %s\n%v\n%v", d.Plan.Counts, d.Result.Text, lines(d.Plan), d.Findings)
+	}
+	s.finds(d, configs.SubscriptionMissing)
+
+	s.tag(work, "Lib/0.1")
+	s.poll()
+	s.verified(s.round())
+	if owned := s.ownedIDs(deployment); len(owned) != 3 {
+		t.Fatalf("with it: %v", owned)
+	}
+	number := s.Repositories["library"].Last().Number
+	s.poll()
+	s.verified(s.round())
+	if s.Repositories["library"].Last().Number != number {
+		t.Error("a release that is built reads the other remote again")
+	}
+
+	// Another version is wanted, and the remote is gone: nobody knows, what is live stays, and its drift is put right.
+	s.replace(file, `"releaseVersion" : "0.1"`, `"releaseVersion" : "0.2"`)
+	s.commit("HelloSelvage/1.1.0")
+	if err := os.RemoveAll(filepath.Join(s.dir, "library.git")); err != nil {
+		t.Fatal(err)
+	}
+	if err := memory.Edit("customer_report", "max_concurrent_runs", json.Number("9")); err != nil {
+		t.Fatal(err)
+	}
+	s.poll()
+	commits := memory.Commits()
+	d, err = s.try()
+	if err == nil || d.Result.Code != configs.GitUnreachable || d.Revision.Version != "1.0.0" || memory.Commits() != commits+1 {
+		t.Errorf("%s, %s, %v, %d commits", d.Revision, d.Result.Text, err, memory.Commits()-commits)
+	}
+	if owned := s.ownedIDs(deployment); len(owned) != 3 {
+		t.Errorf("what is owned: %v", owned)
+	}
+	s.shut()
+	s.sound()
 }
