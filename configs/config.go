@@ -6,11 +6,17 @@
 // accepted and ignored: a key that is unknown, or whose feature is not built, is a mistake.
 package configs
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Config is one checked configuration. It is immutable: a reload makes another.
 type Config struct {
-	File  string // the path it was loaded from, as it was given
+	File string // the path it was loaded from, as it was given
+	// Files are the absolute paths of all files that it was read from: File, then those that it includes.
+	Files []string
 	State string // absolute folder of ledger, database, mirrors and artifacts
 
 	Fabrics  map[string]*Fabric
@@ -19,8 +25,8 @@ type Config struct {
 	Policies map[string]*Policy
 	// Deployments are sorted by name. Their pointers are those of the maps above.
 	Deployments []*Deployment
-	// Isolation are patterns over host names that no deployed job may call: "*.prophecy.io" stands for
-	// every host below that domain and for the domain itself. Never empty.
+	// Isolation are patterns over host names that no deployed job may call, in lower case: "*.prophecy.io"
+	// stands for every host below that domain and for the domain itself. Never empty.
 	Isolation []string
 
 	// Digest is the SHA-256, in hex, of what the file means: comments, order and spelling don't
@@ -31,12 +37,11 @@ type Config struct {
 
 // Deployment returns the deployment of that name ("project@fabric").
 func (c *Config) Deployment(name string) (*Deployment, bool) {
-	for _, d := range c.Deployments {
-		if d.Name() == name {
-			return d, true
-		}
+	i, ok := slices.BinarySearchFunc(c.Deployments, name, func(d *Deployment, name string) int { return cmp.Compare(d.Name(), name) })
+	if !ok {
+		return nil, false
 	}
-	return nil, false
+	return c.Deployments[i], true
 }
 
 // Fabric is an execution environment that jobs are deployed to.
@@ -75,7 +80,8 @@ type Project struct {
 	ProphecyID  string
 	ProphecyURL string
 	// Tags are doublestar patterns over the tags that release this project; empty: found out for each
-	// tag. No tag matches those of two projects of one repository.
+	// tag. No two projects of one repository have a pattern in common, or a tag by name that a pattern of the
+	// other one matches; patterns that overlap otherwise are found out when such a tag is seen.
 	Tags []string
 	Poll time.Duration // between two looks at the remote; at least MinPoll
 	Auth GitAuth
@@ -136,7 +142,8 @@ type Deployment struct {
 	// Allow are doublestar patterns over the keys of jobs that may call the hosts of Config.Isolation.
 	Allow []string
 	// Digest is the SHA-256, in hex, of everything in the configuration that bears on this deployment:
-	// its project, fabric and policy too. Two loads that give one digest mean the same for it.
+	// its project, fabric and policy too. Two loads that give one digest mean the same for it. Other projects
+	// of the file are not in it, though a job may name a pipeline of theirs.
 	Digest string
 }
 
@@ -176,12 +183,24 @@ type Overlay struct {
 	JobClusters []ClusterOverlay
 	// Parameters set every parameter of that name that a job has: a parameter of the job, a named
 	// parameter of a task, or the argument that follows the name among a task's arguments ("-O").
-	Parameters    map[string]string
-	Libraries     Libraries
-	Notifications map[string][]string // addresses by event ("on_failure"); instead of all e-mail addresses of the job
+	Parameters map[string]string
+	Libraries  Libraries
+	// Notifications are the addresses by event ("on_failure"), instead of all e-mail addresses of the job. Nil:
+	// as committed; without any event: nobody. Each event in it has an address.
+	Notifications map[string][]string
 	RunAs         RunAs
 	// Patch are merged, in order, into the settings of jobs and tasks.
 	Patch []Patch
+	// Inherited are the parts that only the defaults of the fabric say, sorted: "config_instance", "tags.env",
+	// "job_clusters.*", "patch.jobs/daily_*". What is meant for many deployments need not find something to
+	// change in each.
+	Inherited []string
+}
+
+// Inherits reports that a part of the overlay, named as in Inherited, comes from the defaults of the fabric.
+func (o Overlay) Inherits(part string) bool {
+	_, ok := slices.BinarySearch(o.Inherited, part)
+	return ok
 }
 
 // ClusterOverlay is a JSON merge patch (RFC 7386) of the clusters whose key matches Key, a doublestar

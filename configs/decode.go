@@ -1,9 +1,9 @@
 package configs
 
 import (
+	"fmt"
 	"path"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,19 +16,30 @@ import (
 // deployment's name fit it, so project@fabric never needs quotes, in a shell or in a path.
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-func (l *loader) config(root ast.Node) *Config {
-	top := value{path: fileScope.name, node: root, at: placeOfNode(root, place{1, 1})}
-	m, ok := l.mapping(top, &fileScope)
+// config reads the file and those that it includes.
+func (l *loader) config(main value) *Config {
+	m, ok := l.mapping(main, &fileScope)
 	if !ok {
 		return nil
 	}
-	c := &Config{File: l.file, State: l.state(m), Policies: map[string]*Policy{DefaultPolicy: defaultPolicy(DefaultPolicy)}, Isolation: []string{DefaultIsolation}}
-	c.Fabrics = named(m, "fabrics", l.fabric)
-	c.Projects = named(m, "projects", l.project)
-	for name, p := range named(m, "policies", l.policy) {
+	c := &Config{File: l.sources[0].file, State: l.state(m), Policies: map[string]*Policy{DefaultPolicy: defaultPolicy(DefaultPolicy)}}
+	c.Isolation = l.isolation(m)
+	included, ok := l.include(m)
+	if !ok {
+		return nil // what the other files say is not known
+	}
+	tops := append([]*mapping{m}, included...)
+	c.Fabrics = named(l, tops, "fabrics", l.fabric)
+	c.Projects = named(l, tops, "projects", l.project)
+	l.projects()
+	for name, p := range named(l, tops, "policies", l.policy) {
 		c.Policies[name] = p
 	}
-	c.Deployments = l.deployments(m, c)
+	l.fabricDefaults(c)
+	c.Deployments = l.deployments(tops, c)
+	for _, s := range l.sources {
+		c.Files = append(c.Files, absolute(s.file))
+	}
 	return c
 }
 
@@ -48,34 +59,52 @@ func (l *loader) state(m *mapping) string {
 	case strings.Contains(dir, ":"):
 		l.bad(place{}, next, "the file has no state, and $STATE_DIRECTORY names several folders")
 	}
-	return l.resolve(dir)
+	return m.at.in.resolve(dir)
 }
 
-// named decodes a mapping of names, each by read. A name whose value is wrong stays in the result as
-// nil, and a mapping that can't be read is nil, so that what refers to it isn't reported as dangling too.
-func named[T any](m *mapping, key string, read func(name string, v value) *T) map[string]*T {
-	v, ok := m.values[key]
-	if !ok && m.flawed {
-		return nil
-	}
-	out := map[string]*T{}
-	if !ok {
-		return out
-	}
-	names, ok := m.l.mapping(v, nil)
-	if !ok {
-		return nil
-	}
-	for _, name := range names.order {
-		child := names.values[name]
-		if !namePattern.MatchString(name) {
-			m.l.bad(child.key, "use at most 63 of a-z, 0-9, _ and -, with a letter or digit first", "%s is not a name for one of %s", quoted(name), key)
-			out[name] = nil
+// named decodes a mapping of names that several files may say a part of, each by read. A name whose value is
+// wrong stays in the result as nil, and a mapping that can't be read is nil, so that what refers to it isn't
+// reported as dangling too.
+func named[T any](l *loader, tops []*mapping, key string, read func(name string, v value) *T) map[string]*T {
+	out, first, whole := map[string]*T{}, map[string]place{}, true
+	for _, top := range tops {
+		v, ok := top.values[key]
+		if !ok {
+			whole = whole && !top.flawed
 			continue
 		}
-		out[name] = read(name, child)
+		names, ok := l.mapping(v, nil)
+		if !ok {
+			whole = false
+			continue
+		}
+		for _, name := range names.order {
+			child := names.values[name]
+			if at, twice := first[name]; twice {
+				l.bad(child.key, "keep one of them", "%s is defined twice; the first is on %s", child.path, at.from(child.key))
+				continue
+			}
+			first[name] = child.key
+			if !namePattern.MatchString(name) {
+				l.bad(child.key, "use at most 63 of a-z, 0-9, _ and -, with a letter or digit first", "%s is not a name for one of %s", quoted(name), key)
+				out[name] = nil
+				continue
+			}
+			out[name] = read(name, child)
+		}
+	}
+	if !whole {
+		return nil
 	}
 	return out
+}
+
+// from is where p is, seen from another place: its line, and its file where that is another one.
+func (p place) from(other place) string {
+	if p.in == other.in {
+		return "line " + strconv.Itoa(p.line)
+	}
+	return fmt.Sprintf("line %d of %s", p.line, p.in.file)
 }
 
 func (l *loader) fabric(name string, v value) *Fabric {
@@ -87,6 +116,9 @@ func (l *loader) fabric(name string, v value) *Fabric {
 	f := &Fabric{Name: name}
 	if d, ok := m.values["databricks"]; ok {
 		f.Databricks = l.databricks(d)
+	}
+	if v, ok := m.values["defaults"]; ok {
+		l.defaultsOf[name] = v
 	}
 	whole := true
 	if v, ok := m.values["prophecy_ids"]; ok {
@@ -134,15 +166,17 @@ func (l *loader) id(v value) (string, bool) {
 func (l *loader) ids(v value) ([]string, bool) {
 	list, whole := l.list(v, false)
 	var ids []string
+	seen := map[string]bool{}
 	for _, v := range list {
 		id, ok := l.id(v)
 		if !ok {
 			whole = false
 			continue
 		}
-		if slices.Contains(ids, id) {
+		if seen[id] {
 			l.bad(v.at, "keep one of them", "%s stands twice in the list", v.path)
 		}
+		seen[id] = true
 		ids = append(ids, id)
 	}
 	return ids, whole
@@ -168,9 +202,18 @@ func (l *loader) project(name string, v value) *Project {
 			l.bad(t.at, "write the folder of pbt_project.yml with slashes, as in: teams/sales", "%s: %s is not a folder in the repository", t.path, t.quoted())
 		}
 	}
+	marked := marks{project: p, at: v}
 	if v, ok := m.values["prophecy_id"]; ok {
 		p.ProphecyID, _ = l.id(v)
+		marked.id = v
 	}
+	if v, ok := m.values["tags"]; ok {
+		marked.tags = l.releaseTags(v)
+		for _, t := range marked.tags {
+			p.Tags = append(p.Tags, t.text)
+		}
+	}
+	l.marks = append(l.marks, marked)
 	if t, ok := m.text("prophecy_url"); ok {
 		p.ProphecyURL, _ = l.origin(t)
 	}

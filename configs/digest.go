@@ -7,35 +7,54 @@ import (
 	"fmt"
 )
 
-// digest is the SHA-256 of the canonical form of a configuration: JSON with sorted keys, the defaults
-// filled in, and each Secret as its source. A hash of a short password could be guessed, so none is in it.
+// Digests are of a canonical form: JSON with sorted keys, the defaults filled in, and each Secret as its
+// source. A hash of a short password could be guessed, so none is in it.
+
+type doc = map[string]any
+
+// digest fills in the digest of each deployment and returns that of the configuration.
 func digest(c *Config) string {
-	type doc = map[string]any
-	source := func(s Secret) string { return s.Source() }
-	fabrics, projects, policies := doc{}, doc{}, doc{}
+	fabrics, projects, policies, deployments := doc{}, doc{}, doc{}, doc{}
 	for name, f := range c.Fabrics {
-		attributes := doc{}
-		for k, s := range f.Databricks.Attributes {
-			attributes[k] = source(s)
-		}
-		fabrics[name] = doc{"host": f.Databricks.Host, "attributes": attributes, "rate": f.Databricks.RequestsPerSecond,
-			"prophecy_ids": f.ProphecyIDs, "artifacts": f.Artifacts}
+		fabrics[name] = f.doc()
 	}
 	for name, p := range c.Projects {
-		projects[name] = doc{"git": p.Git, "path": p.Path, "prophecy_id": p.ProphecyID, "prophecy_url": p.ProphecyURL, "poll": p.Poll,
-			"auth": []string{p.Auth.Username, source(p.Auth.Password), source(p.Auth.SSHKey), p.Auth.KnownHosts}}
+		projects[name] = p.doc()
 	}
 	for name, p := range c.Policies {
-		policies[name] = doc{"prune": []int{p.Prune.Max, p.Prune.Percent}, "heal": p.Heal}
+		policies[name] = p.doc()
 	}
-	deployments := doc{}
 	for _, d := range c.Deployments {
-		deployments[d.Name()] = doc{"policy": d.Policy.Name, "mode": d.Mode, "follow": []string{d.Follow.Branch, d.Follow.Tag, string(d.Follow.Order)},
-			"jobs": d.Jobs, "instance": d.Overlay.ConfigInstance, "schedule": d.Overlay.Schedule, "tags": d.Overlay.Tags}
+		d.Digest = sum(doc{"version": 1, "name": d.Name(), "project": projects[d.Project.Name], "fabric": fabrics[d.Fabric.Name],
+			"policy": policies[d.Policy.Name], "mode": d.Mode, "follow": []string{d.Follow.Branch, d.Follow.Tag, string(d.Follow.Order)},
+			"jobs": d.Jobs, "overlay": d.Overlay, "moved": d.Moved, "allow": d.Allow, "isolation": c.Isolation})
+		deployments[d.Name()] = d.Digest
 	}
-	data, err := json.Marshal(doc{"version": 1, "state": c.State, "fabrics": fabrics, "projects": projects, "policies": policies, "deployments": deployments})
+	return sum(doc{"version": 2, "state": c.State, "isolation": c.Isolation, "fabrics": fabrics, "projects": projects, "policies": policies, "deployments": deployments})
+}
+
+func (f *Fabric) doc() doc {
+	attributes := doc{}
+	for k, s := range f.Databricks.Attributes {
+		attributes[k] = s.Source()
+	}
+	return doc{"host": f.Databricks.Host, "attributes": attributes, "rate": f.Databricks.RequestsPerSecond,
+		"prophecy_ids": f.ProphecyIDs, "artifacts": f.Artifacts}
+}
+
+func (p *Project) doc() doc {
+	return doc{"git": p.Git, "path": p.Path, "prophecy_id": p.ProphecyID, "prophecy_url": p.ProphecyURL, "tags": p.Tags, "poll": p.Poll,
+		"auth": []string{p.Auth.Username, p.Auth.Password.Source(), p.Auth.SSHKey.Source(), p.Auth.KnownHosts}}
+}
+
+func (p *Policy) doc() doc {
+	return doc{"name": p.Name, "prune": []int{p.Prune.Max, p.Prune.Percent}, "heal": p.Heal}
+}
+
+func sum(d doc) string {
+	data, err := json.Marshal(d)
 	if err != nil {
-		panic(fmt.Sprintf("configs: encode strings and numbers: %v", err)) // finite numbers and text always encode
+		panic(fmt.Sprintf("configs: encode text, numbers and lists: %v", err)) // finite numbers, digits and text always encode
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])

@@ -46,7 +46,11 @@ func (l *loader) text(v value, credentials bool) (text, bool) {
 	if !ok {
 		return text{}, false
 	}
-	expanded, ok := l.expand(v, raw, credentials)
+	into := intoText
+	if credentials {
+		into = intoLogin
+	}
+	expanded, ok := l.expand(v, raw, into)
 	if !ok {
 		return text{}, false
 	}
@@ -75,17 +79,32 @@ func (l *loader) raw(v value) (string, bool) {
 	return s, true
 }
 
+// into says what becomes of a text, and so what may be filled in.
+type into int
+
+const (
+	intoText  into = iota // printed in plans and kept in the ledger
+	intoLogin             // kept as a Secret
+	intoJob               // part of the definition of a job
+)
+
 // expand fills in every ${credential:NAME} and ${env:NAME}. What it put in is never in a message.
-func (l *loader) expand(v value, raw string, credentials bool) (string, bool) {
+func (l *loader) expand(v value, raw string, into into) (string, bool) {
 	ok := true
+	forms := "write ${credential:NAME} or ${env:NAME}"
+	if into == intoJob {
+		forms = "write ${env:NAME}, or $${ for a ${ of the job's own"
+	}
 	out := reference.ReplaceAllStringFunc(raw, func(ref string) string {
 		kind, name, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(ref, "${"), "}"), ":")
 		var s string
 		good := false
 		switch {
 		case !strings.HasSuffix(ref, "}"):
-			l.bad(v.at, "write ${credential:NAME} or ${env:NAME}", "%s: a ${ that is never closed", v.path)
-		case kind == "credential" && !credentials:
+			l.bad(v.at, forms, "%s: a ${ that is never closed", v.path)
+		case kind == "credential" && into == intoJob:
+			l.bad(v.at, secretScope, "%s would put a credential into the definition of a job, where everybody who sees the job reads it", v.path)
+		case kind == "credential" && into == intoText:
 			l.bad(v.at, "use ${env:NAME}, or write the value out", "%s would print a credential: credentials belong in databricks and auth", v.path)
 		case kind == "credential" && credentialName.MatchString(name):
 			s, good = l.credential(v, name)
@@ -94,7 +113,7 @@ func (l *loader) expand(v value, raw string, credentials bool) (string, bool) {
 		case kind == "credential" || kind == "env":
 			l.bad(v.at, "names are letters, digits and _ (credentials also . @ -)", "%s: %s is not a name of a %s", v.path, quoted(name), map[string]string{"env": "variable", "credential": "credential"}[kind])
 		default:
-			l.bad(v.at, "write ${credential:NAME} or ${env:NAME}", "%s: %s is neither a credential nor a variable", v.path, quoted(ref))
+			l.bad(v.at, forms, "%s: %s is neither a credential nor a variable", v.path, quoted(ref))
 		}
 		ok = ok && good
 		return s
@@ -172,18 +191,18 @@ func (m *mapping) secret(key string, lines bool) (Secret, bool) {
 		literal = true
 	default:
 		if raw, ok = l.raw(v); !ok {
-			l.hide(v.node)
+			v.hide()
 			return Secret{}, false
 		}
 		raw = strings.TrimSpace(raw)
 		literal = reference.ReplaceAllString(raw, "") != ""
 	}
 	if literal {
-		l.hide(v.node)
+		v.hide()
 		l.bad(v.at, "write ${credential:NAME} and put the secret into the credential of that name; replace the secret, since it stood here", "%s: a secret stands in the file", v.path)
 		return Secret{}, false
 	}
-	s, ok := l.expand(v, raw, true)
+	s, ok := l.expand(v, raw, intoLogin)
 	if !ok {
 		return Secret{}, false
 	}

@@ -124,6 +124,7 @@ func TestLoadFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	file := filepath.Join(filepath.Dir(absolute), "full.yaml")
 	risk := &Project{Name: "risk", Git: "git@git.example.com:data/risk.git", Poll: time.Minute,
 		Auth: GitAuth{SSHKey: NewSecret("-----BEGIN OPENSSH PRIVATE KEY-----\n" + token + "\n-----END OPENSSH PRIVATE KEY-----"), KnownHosts: absolute}}
 	local := &Project{Name: "local", Git: "file:///srv/git/local.git", Path: ".", Poll: time.Minute}
@@ -131,6 +132,7 @@ func TestLoadFull(t *testing.T) {
 	careful := &Policy{Name: "careful", Prune: Prune{0, 20}, Heal: false}
 	want := &Config{
 		File:     "testdata/good/full.yaml",
+		Files:    []string{file},
 		State:    "/srv/selvage",
 		Fabrics:  map[string]*Fabric{"qa": qa, "production": production, "emulated": emulated},
 		Projects: map[string]*Project{"hello": hello, "risk": risk, "local": local},
@@ -143,7 +145,11 @@ func TestLoadFull(t *testing.T) {
 			{Project: local, Fabric: emulated, Policy: standard, Mode: Observe, Follow: Follow{Branch: "main"}, Jobs: []string{"jobs/*"}},
 			{Project: risk, Fabric: qa, Policy: standard, Mode: Observe, Follow: Follow{Branch: "release/2.x"}},
 		},
-		Digest: c.Digest,
+		Isolation: []string{"*.prophecy.io"},
+		Digest:    c.Digest,
+	}
+	for i, d := range c.Deployments {
+		want.Deployments[i].Digest = d.Digest
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)

@@ -15,61 +15,69 @@ import (
 // Bounds of the tree: the parser recurses, its time grows with the square of the keys of a mapping, and a
 // file that a person can read is not deeper or longer. A deployment takes about 25 tokens.
 const (
-	maxTokens  = 50_000
-	maxNesting = 16  // brackets open at once, or dashes on a line
-	maxIndent  = 128 // columns
+	maxTokens    = 50_000
+	maxAllTokens = 200_000 // in all files of the configuration
+	maxNesting   = 16      // brackets open at once, or dashes on a line
+	maxIndent    = 128     // columns
 )
 
-// place is where something stands in the file, from 1; columns are characters.
-type place struct{ line, column int }
+// place is where something stands in a file, from 1; columns are characters.
+type place struct {
+	in           *source
+	line, column int
+}
 
-func placeOf(tk *token.Token) place {
+func (s *source) placeOf(tk *token.Token) place {
 	if tk == nil || tk.Position == nil {
-		return place{1, 1}
+		return place{s, 1, 1}
 	}
-	return place{max(tk.Position.Line, 1), max(tk.Position.Column, 1)}
+	return place{s, max(tk.Position.Line, 1), max(tk.Position.Column, 1)}
 }
 
 // parse turns the text into the tree of its only document. What YAML offers beyond plain mappings,
 // lists and scalars is refused by its tokens, before the parser may expand or recurse into it.
-func (l *loader) parse(text string) (root ast.Node, ok bool) {
+func (l *loader) parse(s *source, text string) (root ast.Node, ok bool) {
 	// The parser has seen less hostile input than this file may be.
 	defer func() {
 		if r := recover(); r != nil {
 			root, ok = nil, false
-			l.bad(place{}, "simplify the file, a half at a time, until it loads", "the file can't be parsed as YAML")
+			l.bad(place{in: s}, "simplify the file, a half at a time, until it loads", "the file can't be parsed as YAML")
 		}
 	}()
 	tokens := lexer.Tokenize(text)
-	if !l.plain(tokens) {
+	if !l.plain(s, tokens) {
 		return nil, false
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		l.syntax(err)
+		l.syntax(s, err)
 		return nil, false
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		l.unreadable(nil, "the file holds nothing but comments", "write one with: selvage init")
+		l.unreadable(s, nil, "the file holds nothing but comments", s.fill())
 		return nil, false
 	}
 	return file.Docs[0].Body, true
 }
 
 // plain refuses anchors, aliases, merge keys, tags, directives, further documents and deep nesting.
-func (l *loader) plain(tokens token.Tokens) bool {
+func (l *loader) plain(s *source, tokens token.Tokens) bool {
 	const quote = "put quotes around text that begins with this character"
 	if len(tokens) > maxTokens {
-		l.bad(placeOf(tokens[maxTokens]), "split it over several installations", "the file says more than selvage reads: it goes on after %d words and signs", maxTokens)
+		l.bad(s.placeOf(tokens[maxTokens]), "split it into several files with include, or over several installations", "the file says more than selvage reads: it goes on after %d words and signs", maxTokens)
+		return false
+	}
+	if l.tokens += len(tokens); l.tokens > maxAllTokens {
+		l.bad(place{in: s}, "split the configuration over several installations", "with this file, the configuration says more than selvage reads: more than %d words and signs", maxAllTokens)
 		return false
 	}
 	open, line, dashes, content := 0, 0, 0, false
 	for _, tk := range tokens {
-		at := placeOf(tk)
+		at := s.placeOf(tk)
 		if at.line != line {
 			line, dashes = at.line, 0
-			if indent := l.indent(line); open == 0 && indent > maxIndent && tk.Type != token.CommentType {
-				l.bad(place{line, indent + 1}, "indent by two columns", "indented by more than %d columns", maxIndent)
+			if indent := s.indent(line); open == 0 && indent > maxIndent && tk.Type != token.CommentType {
+				l.bad(place{s, line, indent + 1}, "indent by two columns", "indented by more than %d columns", maxIndent)
 				return false
 			}
 		}
@@ -111,11 +119,11 @@ func (l *loader) plain(tokens token.Tokens) bool {
 
 // indent counts the spaces before a line. The position of a token does not tell: that of a block of text is
 // its end.
-func (l *loader) indent(line int) int {
-	if line > len(l.lines) {
+func (s *source) indent(line int) int {
+	if line > len(s.lines) {
 		return 0
 	}
-	return len(l.lines[line-1]) - len(strings.TrimLeft(l.lines[line-1], " "))
+	return len(s.lines[line-1]) - len(strings.TrimLeft(s.lines[line-1], " "))
 }
 
 // plainly says in a person's words what the parser says in its own; matched by prefix.
@@ -139,13 +147,13 @@ var plainly = []struct{ theirs, ours, next string }{
 // words is what a message of the parser may quote out of the file: more than one character.
 var words = regexp.MustCompile(`:? "[^"]{2,}"`)
 
-func (l *loader) syntax(err error) {
+func (l *loader) syntax(s *source, err error) {
 	e, ok := err.(yaml.Error)
 	if !ok {
-		l.bad(place{}, "simplify the file, a half at a time, until it loads", "the file can't be parsed as YAML")
+		l.bad(place{in: s}, "simplify the file, a half at a time, until it loads", "the file can't be parsed as YAML")
 		return
 	}
-	at := placeOf(e.GetToken())
+	at := s.placeOf(e.GetToken())
 	theirs := e.GetMessage()
 	for _, p := range plainly {
 		if strings.HasPrefix(theirs, p.theirs) {
@@ -156,15 +164,15 @@ func (l *loader) syntax(err error) {
 	l.bad(at, "put quotes around text with special characters", "not YAML: %s", printable(words.ReplaceAllString(theirs, "")))
 }
 
-// hide keeps every scalar under the node out of what is printed of the file.
-func (l *loader) hide(n ast.Node) {
-	if l.hidden == nil {
-		l.hidden = map[int]int{}
+// hide keeps every scalar under the value out of what is printed of its file.
+func (v value) hide() {
+	if v.at.in.hidden == nil {
+		v.at.in.hidden = map[int]int{}
 	}
-	ast.Walk(hider{l}, n)
+	ast.Walk(hider{v.at.in}, v.node)
 }
 
-type hider struct{ l *loader }
+type hider struct{ in *source }
 
 func (h hider) Visit(n ast.Node) ast.Visitor {
 	if m, ok := n.(*ast.MappingValueNode); ok {
@@ -176,21 +184,21 @@ func (h hider) Visit(n ast.Node) ast.Visitor {
 		return h
 	}
 	tk := scalar.GetToken()
-	at := placeOf(tk)
+	at := h.in.placeOf(tk)
 	last := at.line + strings.Count(strings.TrimSpace(tk.Origin), "\n")
 	if block, ok := n.(*ast.LiteralNode); ok {
 		last = at.line + strings.Count(block.Value.GetToken().Origin, "\n")
 	}
-	h.l.conceal(at.line, at.column)
+	h.in.conceal(at.line, at.column)
 	for line := at.line + 1; line <= last; line++ {
-		h.l.conceal(line, 1)
+		h.in.conceal(line, 1)
 	}
 	return nil
 }
 
-func (l *loader) conceal(line, column int) {
-	if c, ok := l.hidden[line]; !ok || column < c {
-		l.hidden[line] = column
+func (s *source) conceal(line, column int) {
+	if c, ok := s.hidden[line]; !ok || column < c {
+		s.hidden[line] = column
 	}
 }
 

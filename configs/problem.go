@@ -25,6 +25,7 @@ type Problem struct {
 	Next string `json:"next,omitempty"`
 
 	cause error
+	rank  int // of the file among those of the configuration
 }
 
 // Error is the place and the message, then the source line with a caret under the column, then what to
@@ -49,7 +50,7 @@ func (p Problem) Error() string {
 // Unwrap is the error of the operating system, where there is one.
 func (p Problem) Unwrap() error { return p.cause }
 
-// Problems are all mistakes of a file in the order of their places. [Load] returns no other error.
+// Problems are all mistakes of a configuration in the order of its files and of their places in them. [Load] returns no other error.
 type Problems []Problem
 
 // maxPrinted keeps the answer to a hopeless file on a screen or two.
@@ -81,7 +82,7 @@ func (ps Problems) Unwrap() []error {
 
 func (ps Problems) sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
 	})
 }
 

@@ -26,6 +26,8 @@ var (
 	password = regexp.MustCompile(`((?:^|[\s"'/])[^\s"':@/]+):/?[^\s"'@/][^\s"'@]*@`)
 	// tokenShape is how the tokens of Databricks and of the git hosts begin, wherever they stand.
 	tokenShape = regexp.MustCompile(`\b(?:dapi|dkea|dose|ghp_|gho_|ghs_|ghu_|github_pat_|glpat-|eyJ|AKIA)[\w.-]{8,}|-----BEGIN.*`)
+	// typedToken is of these what can be nothing else, wherever in a value it stands.
+	typedToken = regexp.MustCompile(`\b(?:dapi|dkea|dose)[0-9a-f]{32}|\b(?:ghp_|gho_|ghs_|ghu_|github_pat_|glpat-)[\w-]{16,}|-----BEGIN [A-Z ]*PRIVATE KEY`)
 )
 
 // mask hides what looks like a secret in one line.

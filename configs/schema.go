@@ -12,31 +12,35 @@ import (
 type scope struct {
 	name string
 	keys []string
-	// unbuilt keys are designed, mean something in this scope only, and are not there yet.
-	unbuilt []string
 }
 
 var (
-	fileScope       = scope{"the file", []string{"state", "fabrics", "projects", "policies", "deployments"}, nil}
-	fabricScope     = scope{"a fabric", []string{"databricks", "prophecy_ids", "artifacts"}, nil}
-	databricksScope = scope{"databricks", append([]string{"host", "requests_per_second"}, attributeNames...), nil}
-	projectScope    = scope{"a project", []string{"git", "path", "prophecy_id", "prophecy_url", "poll", "auth"}, nil}
-	authScope       = scope{"auth", []string{"username", "password", "ssh_key", "known_hosts"}, nil}
-	policyScope     = scope{"a policy", []string{"prune", "heal"}, nil}
-	pruneScope      = scope{"prune", []string{"max", "percent"}, nil}
-	deploymentScope = scope{"a deployment", []string{"project", "fabric", "policy", "mode", "follow", "jobs", "overlay"}, []string{"projects", "fabrics"}}
-	followScope     = scope{"follow", []string{"branch", "tag", "order"}, nil}
-	overlayScope    = scope{"overlay", []string{"config_instance", "schedule", "tags"}, nil}
+	fileScope       = scope{"the file", []string{"state", "include", "isolation", "fabrics", "projects", "policies", "deployments"}}
+	includedScope   = scope{"an included file", []string{"fabrics", "projects", "policies", "deployments"}}
+	hostsScope      = scope{"isolation at the top of the file", []string{"hosts"}}
+	fabricScope     = scope{"a fabric", []string{"databricks", "prophecy_ids", "artifacts", "defaults"}}
+	databricksScope = scope{"databricks", append([]string{"host", "requests_per_second"}, attributeNames...)}
+	defaultsScope   = scope{"defaults", []string{"policy", "mode", "follow", "overlay"}}
+	projectScope    = scope{"a project", []string{"git", "path", "prophecy_id", "prophecy_url", "tags", "poll", "auth"}}
+	authScope       = scope{"auth", []string{"username", "password", "ssh_key", "known_hosts"}}
+	policyScope     = scope{"a policy", []string{"prune", "heal"}}
+	pruneScope      = scope{"prune", []string{"max", "percent"}}
+	deploymentScope = scope{"a deployment", []string{"project", "projects", "fabric", "fabrics", "except", "policy", "mode", "follow", "jobs", "moved", "isolation", "overlay"}}
+	allowScope      = scope{"isolation of a deployment", []string{"allow"}}
+	followScope     = scope{"follow", []string{"branch", "tag", "order"}}
+	overlayScope    = scope{"overlay", []string{"config_instance", "schedule", "tags", "job_clusters", "parameters", "libraries", "notifications", "run_as", "patch"}}
+	librariesScope  = scope{"libraries", []string{"pypi", "maven"}}
+	eventsScope     = scope{"notifications", emailEvents}
+	runAsScope      = scope{"run_as", []string{"user", "service_principal"}}
 
-	scopes = []scope{fileScope, fabricScope, databricksScope, projectScope, authScope, policyScope, pruneScope, deploymentScope, followScope, overlayScope}
+	scopes = []scope{fileScope, hostsScope, fabricScope, databricksScope, projectScope, authScope, policyScope, pruneScope, deploymentScope, defaultsScope,
+		allowScope, followScope, overlayScope, librariesScope, eventsScope, runAsScope}
 )
 
 // unbuilt keys are designed and not there yet, wherever they stand. To accept one would be to promise
 // what nobody keeps: a reader of `require: {approvals: 2}` believes that two people will be asked.
 var unbuilt = []string{
-	"after", "airflow", "hold", "include", "isolation", "job_clusters", "libraries", "listen", "moved",
-	"notifications", "parameters", "patch", "protect", "quarantine", "require", "restart", "run_as",
-	"team", "teams", "window",
+	"after", "airflow", "hold", "listen", "protect", "quarantine", "require", "restart", "team", "teams", "window",
 }
 
 // value is a node with the way to it from the top of the file ("fabrics.qa.databricks.host").
@@ -68,6 +72,34 @@ type mapping struct {
 
 // mapping checks the keys of v. With a nil scope the keys are names that the file chooses.
 func (l *loader) mapping(v value, s *scope) (*mapping, bool) {
+	all, ok := l.keys(v)
+	if !ok {
+		return nil, false
+	}
+	m := &mapping{l: l, value: v, values: make(map[string]value, len(all.order)), flawed: all.flawed}
+	for _, name := range all.order {
+		child := all.values[name]
+		if s != nil && !slices.Contains(s.keys, name) {
+			l.refuse(child.key, v.path, name, s)
+			if s.name == databricksScope.name || s.name == authScope.name {
+				child.hide()
+			}
+			m.flawed = true
+			continue
+		}
+		if _, null := child.node.(*ast.NullNode); null {
+			l.bad(child.key, "give it a value, or remove the key", "%s has no value", child.path)
+			m.flawed = true
+			continue
+		}
+		m.order = append(m.order, name)
+		m.values[name] = child
+	}
+	return m, true
+}
+
+// keys reads a mapping of any keys, each of which is text and stands there once.
+func (l *loader) keys(v value) (*mapping, bool) {
 	node, ok := v.node.(ast.MapNode)
 	if !ok {
 		l.bad(v.at, "write it as key: value, a line each", "%s wants a mapping, not %s", v.path, kind(v.node))
@@ -76,7 +108,7 @@ func (l *loader) mapping(v value, s *scope) (*mapping, bool) {
 	m := &mapping{l: l, value: v, values: map[string]value{}}
 	for it := node.MapRange(); it.Next(); {
 		key, ok := it.Key().(*ast.StringNode)
-		at := placeOf(it.Key().GetToken())
+		at := v.at.in.placeOf(it.Key().GetToken())
 		if !ok {
 			l.bad(at, "put quotes around the key", "a key in %s must be text", v.path)
 			m.flawed = true
@@ -89,19 +121,6 @@ func (l *loader) mapping(v value, s *scope) (*mapping, bool) {
 			m.flawed = true
 			continue
 		}
-		if s != nil && !slices.Contains(s.keys, name) {
-			l.refuse(at, v.path, name, s)
-			if s.name == databricksScope.name || s.name == authScope.name {
-				l.hide(it.Value())
-			}
-			m.flawed = true
-			continue
-		}
-		if _, null := it.Value().(*ast.NullNode); null {
-			l.bad(at, "give it a value, or remove the key", "%s has no value", child.path)
-			m.flawed = true
-			continue
-		}
 		m.order = append(m.order, name)
 		m.values[name] = child
 	}
@@ -110,13 +129,17 @@ func (l *loader) mapping(v value, s *scope) (*mapping, bool) {
 
 // refuse says why a key is not one of the scope's.
 func (l *loader) refuse(at place, path, name string, s *scope) {
-	if slices.Contains(unbuilt, name) || slices.Contains(s.unbuilt, name) {
+	if slices.Contains(unbuilt, name) {
 		l.bad(at, "remove the key: nothing is accepted and ignored", "%q in %s is not built yet", name, path)
 		return
 	}
 	for _, other := range scopes {
 		if slices.Contains(other.keys, name) {
-			l.bad(at, "move it there, or remove it", "%q does not belong in %s; it is a key of %s", name, path, other.name)
+			owner := other.name
+			if other.name == fileScope.name {
+				owner = "the file that includes this one" // only there another scope has none of its own
+			}
+			l.bad(at, "move it there, or remove it", "%q does not belong in %s; it is a key of %s", name, path, owner)
 			return
 		}
 	}
@@ -153,13 +176,8 @@ func (l *loader) list(v value, empty bool) ([]value, bool) {
 		return nil, false
 	}
 	out := make([]value, 0, len(node.Values))
-	for i, n := range node.Values {
-		dash := v.at
-		if i < len(node.Entries) && node.Entries[i].Start != nil {
-			dash = placeOf(node.Entries[i].Start)
-		}
-		child := value{path: fmt.Sprintf("%s[%d]", v.path, i), node: n, at: placeOfNode(n, dash)}
-		if _, null := n.(*ast.NullNode); null {
+	for _, child := range v.elements(node) {
+		if _, null := child.node.(*ast.NullNode); null {
 			l.bad(child.at, "give it a value, or remove the dash", "%s has no value", child.path)
 			continue
 		}
@@ -168,30 +186,43 @@ func (l *loader) list(v value, empty bool) ([]value, bool) {
 	return out, true
 }
 
+// elements are the values of the list that v is.
+func (v value) elements(node *ast.SequenceNode) []value {
+	out := make([]value, 0, len(node.Values))
+	for i, n := range node.Values {
+		dash := v.at
+		if i < len(node.Entries) && node.Entries[i].Start != nil {
+			dash = v.at.in.placeOf(node.Entries[i].Start)
+		}
+		out = append(out, value{path: fmt.Sprintf("%s[%d]", v.path, i), node: n, at: placeOfNode(n, dash)})
+	}
+	return out
+}
+
 // placeOfNode is where a person would say that a node begins. The token of a mapping in block style is
 // its first colon.
 func placeOfNode(n ast.Node, parent place) place {
 	switch n := n.(type) {
 	case *ast.MappingNode:
 		if !n.IsFlowStyle && len(n.Values) > 0 {
-			return placeOf(n.Values[0].Key.GetToken())
+			return parent.in.placeOf(n.Values[0].Key.GetToken())
 		}
 	case *ast.MappingValueNode:
-		return placeOf(n.Key.GetToken())
+		return parent.in.placeOf(n.Key.GetToken())
 	case *ast.NullNode:
 		return parent
 	}
 	if n == nil || n.GetToken() == nil {
 		return parent
 	}
-	return placeOf(n.GetToken())
+	return parent.in.placeOf(n.GetToken())
 }
 
 func join(path, key string) string {
 	if !namePattern.MatchString(key) {
 		key = quoted(key)
 	}
-	if path == fileScope.name {
+	if path == fileScope.name || path == includedScope.name {
 		return key
 	}
 	return path + "." + key
