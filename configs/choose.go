@@ -66,7 +66,10 @@ func chosen[T any](m *mapping, one, many string, among map[string]*T) []*T {
 
 // match are the names that a valid pattern matches, of a sorted list.
 func match(names []string, pattern string) (matched []string) {
-	prefix := pattern[:strings.IndexAny(pattern, meta)]
+	prefix := pattern
+	if i := strings.IndexAny(pattern, meta); i >= 0 {
+		prefix = pattern[:i]
+	}
 	for _, name := range names[sort.SearchStrings(names, prefix):] {
 		if !strings.HasPrefix(name, prefix) {
 			break
@@ -78,11 +81,13 @@ func match(names []string, pattern string) (matched []string) {
 	return matched
 }
 
-// sortedNames are the names of all things of a kind, also of those that are themselves wrong.
+// sortedNames are the names of all things of a kind that a name may stand for, also of those that are
+// themselves wrong.
 func sortedNames[T any](l *loader, kind string, among map[string]*T) []string {
 	names, ok := l.names[kind]
 	if !ok {
 		names = slices.Sorted(maps.Keys(among))
+		names = slices.DeleteFunc(names, func(name string) bool { return !namePattern.MatchString(name) })
 		l.names[kind] = names
 	}
 	return names
@@ -102,13 +107,7 @@ func lookup[T any](m *mapping, key string, among map[string]*T) *T {
 func find[T any](l *loader, t text, kind string, among map[string]*T) *T {
 	found, ok := among[t.text]
 	if !ok && among != nil && !l.full() {
-		names := make([]string, 0, len(among))
-		for name := range among {
-			if namePattern.MatchString(name) {
-				names = append(names, name)
-			}
-		}
-		slices.Sort(names)
+		names := sortedNames(l, kind, among)
 		next := "add it to the file"
 		switch near := nearest(t.raw, names); {
 		case near != "":

@@ -63,12 +63,11 @@ func (l *loader) entry(v value, c *Config, out []*Deployment, first map[string]p
 	if v, ok := m.values["isolation"]; ok {
 		common.Allow = l.allowed(v)
 	}
-	except := l.except(m, projects, fabrics)
-
 	if len(out)+len(projects)*len(fabrics) > maxDeployments {
 		l.bad(v.at, "split the configuration over several installations", "%s: with it, there are more than %d deployments", v.path, maxDeployments)
 		return nil, false
 	}
+	except := l.except(m, projects, fabrics)
 	var twice []string
 	var before place
 	meant := 0
@@ -78,7 +77,7 @@ func (l *loader) entry(v value, c *Config, out []*Deployment, first map[string]p
 			d := on
 			d.Project, d.Follow = p, on.Follow.of(p.Name)
 			name := d.Name()
-			if slices.ContainsFunc(except, func(pattern string) bool { return doublestar.MatchUnvalidated(pattern, name) }) {
+			if except[name] {
 				continue
 			}
 			meant++
@@ -137,7 +136,7 @@ func (l *loader) on(m *mapping, f *Fabric, own settings, common Deployment) Depl
 }
 
 // except reads which of an entry's deployments it is not about: patterns over their names.
-func (l *loader) except(m *mapping, projects []*Project, fabrics []*Fabric) []string {
+func (l *loader) except(m *mapping, projects []*Project, fabrics []*Fabric) map[string]bool {
 	v, ok := m.values["except"]
 	if !ok {
 		return nil
@@ -145,25 +144,29 @@ func (l *loader) except(m *mapping, projects []*Project, fabrics []*Fabric) []st
 	if !m.has("projects") && !m.has("fabrics") && !m.flawed {
 		l.bad(v.key, "remove it", "%s passes over some of a list, and %s lists neither projects nor fabrics", v.path, m.path)
 	}
+	names := make([]string, 0, len(projects)*len(fabrics))
+	for _, p := range projects {
+		for _, f := range fabrics {
+			names = append(names, p.Name+"@"+f.Name)
+		}
+	}
+	slices.Sort(names)
+	out := map[string]bool{}
 	list, _ := l.list(v, false)
-	var patterns []string
 	for _, v := range list {
 		t, ok := l.text(v, false)
 		if !ok || !l.pattern(t.value, t.text) {
 			continue
 		}
-		hit := false
-		for _, f := range fabrics {
-			hit = hit || slices.ContainsFunc(projects, func(p *Project) bool {
-				return doublestar.MatchUnvalidated(t.text, p.Name+"@"+f.Name)
-			})
-		}
-		if !hit && len(projects) > 0 && len(fabrics) > 0 {
+		matched := match(names, t.text)
+		if len(matched) == 0 && len(names) > 0 {
 			l.bad(t.at, "mend or remove it; names are PROJECT@FABRIC", "%s: %s is none of the deployments of %s", t.path, t.quoted(), m.path)
 		}
-		patterns = append(patterns, t.text)
+		for _, name := range matched {
+			out[name] = true
+		}
 	}
-	return patterns
+	return out
 }
 
 // jobs reads patterns over the keys of jobs.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -362,34 +364,74 @@ func TestManyProblems(t *testing.T) {
 	}
 }
 
-// BenchmarkLoad has 40 projects on 3 fabrics each.
+// BenchmarkLoad has 40 projects on 3 fabrics: each of the 120 deployments by itself in one file, the same in 40
+// included files, and all of them in one list.
 func BenchmarkLoad(b *testing.B) {
-	var text strings.Builder
-	text.WriteString("state: /s\nfabrics:\n")
-	for f := range 3 {
-		fmt.Fprintf(&text, "  f%d:\n    databricks: {host: \"https://f%d.example.com\", token: \"${credential:token}\"}\n    prophecy_ids: [%d]\n", f, f, f)
+	const projects, fabrics = 40, 3
+	top := "state: /s\nfabrics:\n"
+	for f := range fabrics {
+		top += fmt.Sprintf("  f%d:\n    databricks: {host: \"https://f%d.example.com\", token: \"${credential:token}\"}\n    prophecy_ids: [%d]\n", f, f, f)
 	}
-	text.WriteString("projects:\n")
-	for p := range 40 {
-		fmt.Fprintf(&text, "  p%d:\n    git: https://git.example.com/p%d.git\n    path: prophecy\n    poll: 30s\n", p, p)
+	top += "policies:\n  careful: {prune: {max: 5, percent: 20}, heal: true}\n"
+	settings := "    policy: careful\n    mode: apply\n    overlay:\n      config_instance: prod\n      tags: {env: prod}\n      job_clusters: {\"*\": {policy_id: \"9A3F\", node_type_id: m5d.xlarge}}\n" +
+		"      patch: {\"jobs/daily_*\": {max_concurrent_runs: 1, tasks: {\"*\": {max_retries: 2}}}}\n"
+	project := func(p int) string {
+		return fmt.Sprintf("  p%d:\n    git: https://git.example.com/p%d.git\n    path: prophecy\n    poll: 30s\n    tags: [\"P%d/*\"]\n", p, p%4, p)
 	}
-	text.WriteString("policies:\n  careful: {prune: {max: 5, percent: 20}, heal: true}\ndeployments:\n")
-	for p := range 40 {
-		for f := range 3 {
-			fmt.Fprintf(&text, "  - project: p%d\n    fabric: f%d\n    policy: careful\n    mode: apply\n    follow: {tag: \"P%d/*\", order: semver}\n    overlay:\n      config_instance: prod\n      tags: {env: prod}\n", p, f, p)
+	single := map[string]string{"selvage.yaml": top + "projects:\n"}
+	included := map[string]string{"selvage.yaml": top + "include: [\"conf.d/*.yaml\"]\n"}
+	list := map[string]string{"selvage.yaml": top + "projects:\n"}
+	entries := "deployments:\n"
+	for p := range projects {
+		own := ""
+		for f := range fabrics {
+			own += fmt.Sprintf("  - project: p%d\n    fabric: f%d\n    follow: {tag: \"P%d/*\", order: semver}\n%s", p, f, p, settings)
+		}
+		entries += own
+		single["selvage.yaml"] += project(p)
+		list["selvage.yaml"] += project(p)
+		included[fmt.Sprintf("conf.d/%02d.yaml", p)] = "projects:\n" + project(p) + "deployments:\n" + own
+	}
+	single["selvage.yaml"] += entries
+	list["selvage.yaml"] += "deployments:\n  - projects: [\"*\"]\n    fabrics: [\"*\"]\n    follow: {tag: \"{project}/*\"}\n" + settings
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+	}{{"single", single}, {"included", included}, {"list", list}} {
+		b.Run(c.name, func(b *testing.B) {
+			file := writeAll(b, c.files)
+			size := 0
+			for _, text := range c.files {
+				size += len(text)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				c, err := Load(file, testOptions())
+				if err != nil {
+					b.Fatal(err)
+				}
+				if len(c.Deployments) != projects*fabrics {
+					b.Fatal(len(c.Deployments))
+				}
+			}
+			b.ReportMetric(projects*fabrics, "deployments")
+			b.ReportMetric(float64(size)/1024, "KiB")
+		})
+	}
+}
+
+// TestExampleHasEveryKey reads the example as a person does: a key may stand in a comment.
+func TestExampleHasEveryKey(t *testing.T) {
+	text, err := os.ReadFile("selvage.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range scopes {
+		for _, key := range s.keys {
+			attribute := s.name == databricksScope.name && slices.Contains(attributeNames, key) || s.name == eventsScope.name
+			if !regexp.MustCompile(`(?m)(?:^|[\s{])`+key+`:`).Match(text) && !(attribute && regexp.MustCompile(`\b`+key+`\b`).Match(text)) {
+				t.Errorf("%s: %s is not in the example", s.name, key)
+			}
 		}
 	}
-	file := write(b, text.String())
-	b.ReportAllocs()
-	for b.Loop() {
-		c, err := Load(file, testOptions())
-		if err != nil {
-			b.Fatal(err)
-		}
-		if len(c.Deployments) != 120 {
-			b.Fatal(len(c.Deployments))
-		}
-	}
-	b.ReportMetric(120, "deployments")
-	b.ReportMetric(float64(text.Len())/1024, "KiB")
 }
