@@ -160,9 +160,9 @@ const (
 
 // Follow names the refs that a deployment takes its releases from: a branch, or tags.
 type Follow struct {
-	Branch string // a branch name without refs/heads/
-	Tag    string // a doublestar pattern over tag names without refs/tags/
-	Order  Order  // of tags, newest first; empty with a branch
+	Branch string `json:"branch,omitzero"` // a branch name without refs/heads/
+	Tag    string `json:"tag,omitzero"`    // a doublestar pattern over tag names without refs/tags/
+	Order  Order  `json:"order,omitzero"`  // of tags, newest first; empty with a branch
 }
 
 // Order says which of two tags is newer.
@@ -176,25 +176,21 @@ const (
 // Overlay is what a deployment changes in the committed definitions. Each part must find something to
 // change, or to leave as it wants it, in the jobs of the deployment.
 type Overlay struct {
-	ConfigInstance string            // replaces the value of -i; empty: as committed
-	Schedule       string            // "", "keep", "enabled" or "paused"; "" is "keep"
-	Tags           map[string]string // added to the tags of each job; portable over the clouds
+	ConfigInstance string            `json:"config_instance,omitzero"` // replaces the value of -i; empty: as committed
+	Schedule       string            `json:"schedule,omitzero"`        // "", "keep", "enabled" or "paused"; "" is "keep"
+	Tags           map[string]string `json:"tags,omitzero"`            // added to the tags of each job; portable over the clouds
 	// JobClusters are merged, in order, into the settings (new_cluster) of the clusters that they match.
-	JobClusters []ClusterOverlay
-	// Parameters set every parameter of that name that a job has: a parameter of the job, a named
+	JobClusters []ClusterOverlay `json:"job_clusters,omitzero"` // Parameters set every parameter of that name that a job has: a parameter of the job, a named
 	// parameter of a task, or the argument that follows the name among a task's arguments ("-O").
-	Parameters map[string]string
-	Libraries  Libraries
-	// Notifications are the addresses by event ("on_failure"), instead of all e-mail addresses of the job. Nil:
+	Parameters map[string]string `json:"parameters,omitzero"`
+	Libraries  Libraries         `json:"libraries,omitzero"` // Notifications are the addresses by event ("on_failure"), instead of all e-mail addresses of the job. Nil:
 	// as committed; without any event: nobody. Each event in it has an address.
-	Notifications map[string][]string
-	RunAs         RunAs
-	// Patch are merged, in order, into the settings of jobs and tasks.
-	Patch []Patch
-	// Inherited are the parts that only the defaults of the fabric say, sorted: "config_instance", "tags.env",
+	Notifications map[string][]string `json:"notifications,omitzero"`
+	RunAs         RunAs               `json:"run_as,omitzero"` // Patch are merged, in order, into the settings of jobs and tasks.
+	Patch         []Patch             `json:"patch,omitzero"`  // Inherited are the parts that only the defaults of the fabric say, sorted: "config_instance", "tags.env",
 	// "job_clusters.*", "patch.jobs/daily_*". What is meant for many deployments need not find something to
 	// change in each.
-	Inherited []string
+	Inherited []string `json:"inherited,omitzero"`
 }
 
 // Inherits reports that a part of the overlay, named as in Inherited, comes from the defaults of the fabric.
@@ -206,31 +202,31 @@ func (o Overlay) Inherits(part string) bool {
 // ClusterOverlay is a JSON merge patch (RFC 7386) of the clusters whose key matches Key, a doublestar
 // pattern. A cluster that a task has of its own goes by the task's key.
 type ClusterOverlay struct {
-	Key   string
-	Merge map[string]any // as encoding/json decodes it, with json.Number; nil removes a field
+	Key   string         `json:"key,omitzero"`
+	Merge map[string]any `json:"merge,omitzero"` // as encoding/json decodes it, with json.Number; nil removes a field
 }
 
 // Libraries are the mirrors that clusters get libraries from; empty: as committed.
 type Libraries struct {
-	PyPI  string // URL of a package index, for each library of kind pypi
-	Maven string // URL of a repository, for each library of kind maven
+	PyPI  string `json:"pypi,omitzero"`  // URL of a package index, for each library of kind pypi
+	Maven string `json:"maven,omitzero"` // URL of a repository, for each library of kind maven
 }
 
 // RunAs is whom the jobs run as; at most one of them is set.
 type RunAs struct {
-	User             string // user name, an e-mail address
-	ServicePrincipal string // application id
+	User             string `json:"user,omitzero"`              // user name, an e-mail address
+	ServicePrincipal string `json:"service_principal,omitzero"` // application id
 }
 
 // Patch is a JSON merge patch (RFC 7386) of the jobs whose key matches Jobs.
 type Patch struct {
-	Jobs  string         // a doublestar pattern over job keys
-	Merge map[string]any // of the job's settings; may be nil
-	Tasks []TaskPatch    // of its tasks, in the order of the file
+	Jobs  string         `json:"jobs,omitzero"`  // a doublestar pattern over job keys
+	Merge map[string]any `json:"merge,omitzero"` // of the job's settings; may be nil
+	Tasks []TaskPatch    `json:"tasks,omitzero"` // of its tasks, in the order of the file
 }
 
 // TaskPatch is a JSON merge patch of the tasks whose key matches Key, a doublestar pattern.
 type TaskPatch struct {
-	Key   string
-	Merge map[string]any
+	Key   string         `json:"key,omitzero"`
+	Merge map[string]any `json:"merge,omitzero"`
 }

@@ -17,6 +17,9 @@ const maxDepth = 16
 // jsonNumber is a number as JSON writes it, with as many digits as a setting can mean.
 var jsonNumber = regexp.MustCompile(`^-?(?:0|[1-9][0-9]{0,30})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?$`)
 
+// anyNumber is what other readers take for a number.
+var anyNumber = regexp.MustCompile(`^[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$`)
+
 // otherWords are what YAML 1.1 calls true and false and YAML 1.2 calls text.
 var otherWords = []string{"yes", "no", "on", "off", "y", "n"}
 
@@ -37,6 +40,8 @@ func (l *loader) document(v value, depth int) (any, bool) {
 			switch s := n.Value; {
 			case jsonNumber.MatchString(s):
 				return json.Number(s), true // too large for what reads YAML, or with an exponent
+			case anyNumber.MatchString(s):
+				return nil, l.notNumber(v, s)
 			case slices.Contains(otherWords, strings.ToLower(s)):
 				l.bad(v.at, "write true or false, or put quotes around it if it is text", "%s: %s is text in one YAML and true or false in another", v.path, s)
 				return nil, false
@@ -48,8 +53,7 @@ func (l *loader) document(v value, depth int) (any, bool) {
 	case *ast.IntegerNode, *ast.FloatNode:
 		s := n.GetToken().Value
 		if !jsonNumber.MatchString(s) {
-			l.bad(v.at, "write it in plain digits, or put quotes around it if it is text", "%s: %s is not a number as JSON writes it", v.path, quoted(s))
-			return nil, false
+			return nil, l.notNumber(v, s)
 		}
 		return json.Number(s), true
 	case *ast.BoolNode:
@@ -63,6 +67,11 @@ func (l *loader) document(v value, depth int) (any, bool) {
 	}
 	l.bad(v.at, "write a number, or put quotes around it if it is text", "%s: JSON has no form for it", v.path)
 	return nil, false
+}
+
+func (l *loader) notNumber(v value, s string) bool {
+	l.bad(v.at, "write it in plain digits, or put quotes around it if it is text", "%s: %s is not a number as JSON writes it", v.path, quoted(s))
+	return false
 }
 
 func (l *loader) object(v value, depth int) (map[string]any, bool) {

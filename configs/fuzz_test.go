@@ -1,12 +1,17 @@
 package configs
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/google/go-cmp/cmp"
 )
 
 func seeds(f *testing.F) {
@@ -21,6 +26,16 @@ func seeds(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(string(data))
+	}
+	for _, part := range []string{
+		"include: [\"*.yaml\", ./x, \"{a,b}.yaml\"]\n" + small, "isolation: {hosts: [\"*.a\", ${env:A}]}\n" + small,
+		strings.ReplaceAll(small, "project: hello", "projects: [\"h*\", \"[\"], except: [\"*\"]"), strings.ReplaceAll(small, "fabric: qa", "fabrics: [\"{qa,\\\\}\"]"),
+		strings.ReplaceAll(small, "[4005]", "[4005]\n    defaults: {follow: {tag: \"{project}/{x}*\"}, overlay: {tags: {a: b}}}"),
+		strings.ReplaceAll(small, "follow:", "moved: {jobs/a: jobs/b, jobs/b: jobs/a}, isolation: {allow: [jobs/x]}, follow:"),
+		strings.ReplaceAll(small, "follow:", "overlay: {patch: {\"jobs/*\": {a: [1e3, .inf, null, ~, yes, \"$${x}${env:A}\"], tasks: {\"*\": {b: {}}}}}, run_as: {user: x}}, follow:"),
+		strings.ReplaceAll(small, "follow:", "overlay: {job_clusters: {\"*\": {a: &x b}}, parameters: {a: \"\", b: ${credential:token}}, notifications: {on_start: []}, libraries: {pypi: \"http://a:b@c\"}}, follow:"),
+	} {
+		f.Add("state: /s\n" + part)
 	}
 	for _, s := range []string{"", "\x00", "\xff", "a", "a:", "- ", "[", "{", "? ", "? a\n: b", "&a *a", "a: &a [*a, *a]", "<<: *a", "--- |\n a\n--- >\n", "%", "!", "\t",
 		"a: |2\n x", "a: >-\n\n", "{a: {a: {a: }}}", "\"\\x\"", "a: 'b\n", "state: ${env:A}${credential:token}\n", "state: /${env:A}\n" + small,
@@ -54,6 +69,7 @@ func FuzzLoad(f *testing.F) {
 				if d.Project == nil || d.Fabric == nil || d.Policy == nil || d.Fabric.Databricks.Host == "" || d.Project.Git == "" || (d.Follow.Branch == "") == (d.Follow.Tag == "") {
 					t.Fatalf("%+v", d)
 				}
+				wholeDeployment(t, c, d)
 			}
 			return
 		}
@@ -74,6 +90,141 @@ func FuzzLoad(f *testing.F) {
 			if unicode.IsControl(r) && r != '\n' {
 				t.Errorf("a control character %U is printed:\n%q", r, err.Error())
 			}
+		}
+	})
+}
+
+// wholeDeployment is what every room may rely on in a deployment that was loaded.
+func wholeDeployment(t *testing.T, c *Config, d *Deployment) {
+	t.Helper()
+	if found, ok := c.Deployment(d.Name()); !ok || found != d || len(d.Digest) != 64 || len(c.Isolation) == 0 {
+		t.Fatalf("%+v", d)
+	}
+	patterns := slices.Concat(d.Jobs, d.Allow, d.Project.Tags)
+	o := d.Overlay
+	for _, j := range o.JobClusters {
+		patterns = append(patterns, j.Key)
+		if len(j.Merge) == 0 {
+			t.Fatalf("%+v", j)
+		}
+	}
+	for _, p := range o.Patch {
+		patterns = append(patterns, p.Jobs)
+		if len(p.Merge)+len(p.Tasks) == 0 || p.Merge["name"] != nil || p.Merge["tasks"] != nil {
+			t.Fatalf("%+v", p)
+		}
+		for _, task := range p.Tasks {
+			patterns = append(patterns, task.Key)
+		}
+	}
+	for _, p := range patterns {
+		if !doublestar.ValidatePattern(p) || p == "" {
+			t.Fatalf("%q is no pattern", p)
+		}
+	}
+	for event, addresses := range o.Notifications {
+		if len(addresses) == 0 || !slices.Contains(emailEvents, event) {
+			t.Fatalf("%v", o.Notifications)
+		}
+	}
+	if o.RunAs.User != "" && o.RunAs.ServicePrincipal != "" || o.Parameters["-i"] != "" {
+		t.Fatalf("%+v", o)
+	}
+	for old, now := range d.Moved {
+		if _, chain := d.Moved[now]; chain || !strings.HasPrefix(old, "jobs/") || !strings.HasPrefix(now, "jobs/") {
+			t.Fatalf("%v", d.Moved)
+		}
+	}
+	text, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "CANARY-of-a-credential") {
+		t.Fatalf("a credential is part of a job: %s", text)
+	}
+}
+
+// FuzzInclude loads any text as a file that is included by a good one, and the other way round.
+func FuzzInclude(f *testing.F) {
+	seeds(f)
+	dir := f.TempDir()
+	o := testOptions()
+	o.Getenv = func(string) string { return "CANARY-of-the-environment" }
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "include") {
+			return // what else lies in the folder is not this test's
+		}
+		for name, files := range map[string][2]string{
+			"included":  {"state: /s\ninclude: [other.yaml]\n" + small, text},
+			"including": {"include: [other.yaml]\n" + text, someProjects},
+		} {
+			for i, file := range []string{"selvage.yaml", "other.yaml"} {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte(files[i]), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c, err := Load(filepath.Join(dir, "selvage.yaml"), o)
+			if err == nil {
+				for _, d := range c.Deployments {
+					wholeDeployment(t, c, d)
+				}
+				continue
+			}
+			var problems Problems
+			if !errors.As(err, &problems) || len(problems) == 0 {
+				t.Fatalf("%T", err)
+			}
+			for _, p := range problems {
+				at := files[0]
+				switch p.File {
+				case filepath.Join(dir, "selvage.yaml"):
+				case filepath.Join(dir, "other.yaml"):
+					at = files[1]
+				default:
+					t.Errorf("%s: a mistake in %s", name, p.File)
+				}
+				lines := strings.Split(strings.ReplaceAll(at, "\r\n", "\n"), "\n")
+				if p.Message == "" || p.Next == "" || p.Line < 0 || p.Line > len(lines) || (p.Line == 0) != (p.Column == 0) {
+					t.Errorf("%s: %+v of %d lines", name, p, len(lines))
+				}
+			}
+			if s := err.Error(); strings.Contains(s, canary+"-of") && !strings.Contains(text, canary) {
+				t.Errorf("a canary is printed:\n%s", s)
+			}
+		}
+	})
+}
+
+// FuzzDocument writes JSON as the YAML that it is, where an overlay merges it: what is read is what
+// encoding/json reads, to the digit.
+func FuzzDocument(f *testing.F) {
+	for _, s := range []string{
+		`{"a": 1}`, `{"a": -0.0, "b": 1e400, "c": 12345678901234567890, "d": 1E+2, "e": 0.1000}`, `{"a": [null, true, false, [], {}, [[1]], {"b": {"c": null}}]}`,
+		`{"a": "yes", "b": "", "c": " x ", "d": "1", "e": "null", "f": "~", "g": "a: b # c", "h": "{{secrets/a/b}}"}`,
+		`{"a": "\n\t\"\\ \/ \u00e9 \u2028", "ü": "😀", "b": "\ud83d\ude00"}`, `{"a b": 1, "": 2}`, `{"<<": 1, "a": "<<"}`, `{"x": "*a", "y": "&b", "z": "!c", "*": "%d"}`,
+		`{"a": "\u0000\u001f"}`, `{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":1}}}}}}}}}}}}}`, "{\"a\":\n  [1,\n 2]}", `{"a": "x\ud800"}`,
+		`{"0":0E0000}`,
+	} {
+		f.Add(s)
+	}
+	file := filepath.Join(f.TempDir(), "selvage.yaml")
+	f.Fuzz(func(t *testing.T, text string) {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		var want map[string]any
+		if d.Decode(&want) != nil || d.More() || len(want) == 0 || strings.Contains(text, "$") {
+			return
+		}
+		indented := "  " + strings.ReplaceAll(text[:d.InputOffset()], "\n", "\n                  ")
+		if err := os.WriteFile(file, []byte("state: /s\n"+strings.Replace(small, "follow:", "overlay: {job_clusters: {\"*\":\n          "+indented+"}}, follow:", 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(file, testOptions())
+		if err != nil {
+			return // stricter than JSON
+		}
+		if diff := cmp.Diff(want, c.Deployments[0].Overlay.JobClusters[0].Merge); diff != "" {
+			t.Errorf("%s\n%s", text, diff)
 		}
 	})
 }

@@ -65,7 +65,9 @@ func (l *loader) tags(v value, o *Overlay) {
 	if len(tags.order) > maxTags {
 		l.bad(v.at, "remove some", "%s: %d tags, and a job takes %d", v.path, len(tags.order), maxTags)
 	}
-	o.Tags = map[string]string{}
+	if len(tags.order) > 0 {
+		o.Tags = map[string]string{}
+	}
 	const next = "use at most 63 letters, digits, _, . and -, with a letter or digit first and last"
 	for _, name := range tags.order {
 		child := tags.values[name]

@@ -145,6 +145,8 @@ func TestGolden(t *testing.T) {
 			{Path: "a", Name: "Broken", Findings: []configs.Finding{configs.Found(configs.JobBroken, "jobs/x/code/databricks-job.json", "line 2")}},
 			{Path: "b", Error: "read b/pbt_project.yml: too large"},
 		}})},
+		{"validate_deployments", s.check(example(t))},
+		{"validate_deployments_json", asJSON(t, example(t))},
 		{"log", logged(t, s, "")},
 		{"log_of_one", logged(t, s, "hello@production")},
 	} {

@@ -20,7 +20,9 @@ type check struct {
 	Valid    bool             `json:"valid"`
 	Config   string           `json:"config,omitempty"` // path
 	Problems configs.Problems `json:"problems,omitempty"`
-	Projects []projectCheck   `json:"projects,omitempty"`
+	// Deployments are what a configuration without problems comes to, by name.
+	Deployments []deploymentCheck `json:"deployments,omitempty"`
+	Projects    []projectCheck    `json:"projects,omitempty"`
 }
 
 // projectCheck is what building a project in a folder came to.
@@ -39,8 +41,9 @@ func (a *app) validateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration, or a project folder",
-		Long: `Checks the configuration. With --project it reads the projects below a folder instead and builds them, as a release of
-that content would be read and built: fit for a check of pull requests. (Give --config too to check both.)
+		Long: `Checks the configuration, with the files that it includes, and lists what each deployment comes to. With
+--project it reads the projects below a folder instead and builds them, as a release of that content would be
+read and built: fit for a check of pull requests. (Give --config too to check both.)
 Nothing is written but a temporary folder.
 
 Exit status: 0 all is well, 1 it is not.`,
@@ -81,7 +84,9 @@ func (a *app) validateConfig(c *check) error {
 		return err
 	}
 	c.Config = file
-	if _, err = configs.Load(file, configs.Options{Credentials: a.credentials}); err == nil {
+	loaded, err := configs.Load(file, configs.Options{Credentials: a.credentials})
+	if err == nil {
+		c.Deployments = deploymentsOf(loaded)
 		return nil
 	}
 	c.Valid = false
@@ -144,6 +149,7 @@ func (s screen) check(c check) string {
 			fmt.Fprintf(&b, "%s  %s: %s\n%s\n", s.paint(red, "FAIL"), visible(c.Config), plural(len(c.Problems), "mistake"), lines(c.Problems.Error()))
 		} else {
 			fmt.Fprintf(&b, "%s    %s\n", s.paint(green, "ok"), visible(c.Config))
+			s.deployments(&b, c.Deployments, len(c.Projects) > 0)
 		}
 	}
 	for _, p := range c.Projects {
