@@ -23,3 +23,22 @@ func (a Auth) String() string               { return redactedAuth }
 func (a Auth) GoString() string             { return redactedAuth }
 func (a Auth) Format(w fmt.State, _ rune)   { _, _ = io.WriteString(w, redactedAuth) }
 func (a Auth) MarshalText() ([]byte, error) { return []byte(redactedAuth), nil }
+
+// Login checks that the remote can be logged in to with a, as Open does, and returns the function that has polls do so
+// from then on: a credential was replaced. The mirror, and what was seen, stay.
+func (r *Repository) Login(a Auth) (change func(), err error) {
+	if err := r.address.accepts(a); err != nil {
+		return nil, err
+	}
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.options.Auth = a
+	}, nil
+}
+
+func (r *Repository) auth() Auth {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.options.Auth
+}

@@ -75,10 +75,11 @@ func (r *Repository) fetch(ctx context.Context, from address, capabilities strin
 	ctx, cancel := context.WithTimeoutCause(ctx, r.options.FetchTimeout,
 		fmt.Errorf("the fetch did not end within %v: %w", r.options.FetchTimeout, context.DeadlineExceeded))
 	defer cancel()
+	auth := r.auth()
 	input, err := json.Marshal(fetchRequest{
 		Dir: r.options.Dir, URL: from.String(),
-		Username: r.options.Auth.Username, Password: r.options.Auth.Password,
-		SSHKey: r.options.Auth.SSHKey, KnownHosts: r.options.Auth.KnownHosts,
+		Username: auth.Username, Password: auth.Password,
+		SSHKey: auth.SSHKey, KnownHosts: auth.KnownHosts,
 		Capabilities: capabilities, Refs: refs,
 		MaxPack: r.limits.MaxPack, Memory: r.options.FetchMemory,
 	})

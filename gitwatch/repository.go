@@ -109,7 +109,7 @@ type Options struct {
 // Repository is one mirror and its remote. Its methods may be called concurrently; polls of one
 // repository run one after the other.
 type Repository struct {
-	options Options
+	options Options // mu guards its Auth; the rest never changes
 	address address
 	limits  Limits
 	store   *store

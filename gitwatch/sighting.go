@@ -116,7 +116,7 @@ func (r *Repository) Poll(ctx context.Context, follows []Follow) (*Sighting, err
 }
 
 func (r *Repository) poll(ctx context.Context, follows []Follow) (*Sighting, error) {
-	remote := newRemote(r.address, r.options.Auth, r.limits)
+	remote := newRemote(r.address, r.auth(), r.limits)
 	adv, err := r.list(ctx, remote)
 	if err != nil {
 		return nil, err

@@ -30,50 +30,119 @@ const (
 // there. After an error the interval doubles with every further one, up to 15 minutes or ten
 // intervals, whichever is shorter, but never below the interval.
 type Watcher struct {
-	watches []Watch
-	report  func(name string, s *Sighting, err error)
-	hints   map[string]chan struct{} // each holds at most one hint: more say nothing new
-	slots   chan struct{}
+	report func(name string, s *Sighting, err error)
+	slots  chan struct{}
+	ended  sync.WaitGroup // a count for each repository that is polled
+
+	mu      sync.Mutex // guards what follows
+	watched map[string]*watched
+	life    context.Context // of Run; nil before it, and once it ends
+}
+
+// watched is one repository of a Watcher.
+type watched struct {
+	hint    chan struct{} // holds at most one hint: more say nothing new
+	changed chan struct{} // holds a token when watch was exchanged
+	stop    context.CancelFunc
+
+	mu    sync.Mutex // guards what follows
+	watch Watch
 }
 
 // NewWatcher makes a Watcher. It calls report after every poll, from one goroutine per repository; a
 // report that takes its time delays the next poll of that repository alone.
 func NewWatcher(report func(name string, s *Sighting, err error), watches ...Watch) *Watcher {
-	w := &Watcher{
-		watches: watches, report: report,
-		hints: make(map[string]chan struct{}, len(watches)),
-		slots: make(chan struct{}, maxPolling),
-	}
-	for _, watch := range watches {
-		w.hints[watch.Name] = make(chan struct{}, 1)
-	}
+	w := &Watcher{report: report, watched: map[string]*watched{}, slots: make(chan struct{}, maxPolling)}
+	w.Set(watches...)
 	return w
+}
+
+// Set makes these the repositories that are polled. One that is polled already goes on: its next poll is where the
+// interval puts it, counted from the last. A new one is polled at once; of one that is left out, a poll under way is cut
+// off, and none is reported any more but one whose report has begun.
+func (w *Watcher) Set(watches ...Watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	wanted := map[string]bool{}
+	for _, watch := range watches {
+		wanted[watch.Name] = true
+		if one := w.watched[watch.Name]; one != nil {
+			one.exchange(watch)
+			continue
+		}
+		one := &watched{hint: make(chan struct{}, 1), changed: make(chan struct{}, 1), stop: func() {}, watch: watch}
+		w.watched[watch.Name] = one
+		w.begin(one)
+	}
+	for name, one := range w.watched {
+		if !wanted[name] {
+			one.stop()
+			delete(w.watched, name)
+		}
+	}
+}
+
+// begin polls one of the repositories, once Run does. The caller holds mu.
+func (w *Watcher) begin(one *watched) {
+	if w.life == nil {
+		return
+	}
+	var ctx context.Context
+	ctx, one.stop = context.WithCancel(w.life)
+	w.ended.Go(func() { w.poll(ctx, one) })
 }
 
 // Run polls until the context ends, beginning at once, and returns when no poll is running any more.
 func (w *Watcher) Run(ctx context.Context) {
-	var running sync.WaitGroup
-	for _, watch := range w.watches {
-		running.Go(func() { w.watch(ctx, watch, w.hints[watch.Name]) })
+	w.mu.Lock()
+	w.life = ctx
+	for _, one := range w.watched {
+		w.begin(one)
 	}
-	running.Wait()
+	w.mu.Unlock()
+	<-ctx.Done()
+	w.mu.Lock()
+	w.life = nil // nothing begins any more
+	w.mu.Unlock()
+	w.ended.Wait()
 }
 
 // Hint asks for a poll of a repository now; a webhook says no more than that. Hints that come before the poll has
 // begun are one. It tells whether there is a repository of that name.
 func (w *Watcher) Hint(name string) bool {
-	hint, ok := w.hints[name]
-	if ok {
-		select {
-		case hint <- struct{}{}:
-		default:
-		}
+	w.mu.Lock()
+	one := w.watched[name]
+	w.mu.Unlock()
+	if one != nil {
+		token(one.hint)
 	}
-	return ok
+	return one != nil
 }
 
-func (w *Watcher) watch(ctx context.Context, watch Watch, hint <-chan struct{}) {
-	interval := or(watch.Interval, defaultInterval)
+// token puts a token into a channel that holds one.
+func token(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (o *watched) exchange(watch Watch) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.watch.Interval != watch.Interval {
+		token(o.changed)
+	}
+	o.watch = watch
+}
+
+func (o *watched) now() Watch {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.watch
+}
+
+func (w *Watcher) poll(ctx context.Context, one *watched) {
 	failures := 0
 	for {
 		select {
@@ -82,9 +151,10 @@ func (w *Watcher) watch(ctx context.Context, watch Watch, hint <-chan struct{}) 
 			return
 		}
 		select {
-		case <-hint: // what it asks for begins now
+		case <-one.hint: // what it asks for begins now
 		default:
 		}
+		watch := one.now()
 		s, err := watch.Poll(ctx)
 		<-w.slots
 		if ctx.Err() != nil {
@@ -94,30 +164,35 @@ func (w *Watcher) watch(ctx context.Context, watch Watch, hint <-chan struct{}) 
 			failures = 0
 		}
 		w.report(watch.Name, s, err)
-		if !pause(ctx, jitter(backedOff(interval, failures)), hint) {
+		if !one.pause(ctx, failures) {
 			return
 		}
 	}
 }
 
-// pause waits for d, or for a hint, but at least for hintGap. It tells whether to go on.
-func pause(ctx context.Context, d time.Duration, hint <-chan struct{}) bool {
-	gap := min(d, hintGap)
-	rest := time.NewTimer(gap)
-	defer rest.Stop()
-	select {
-	case <-rest.C:
-	case <-ctx.Done():
-		return false
+// pause waits for the next poll, or for a hint, but at least for hintGap. It tells whether to go on.
+func (o *watched) pause(ctx context.Context, failures int) bool {
+	from := time.Now()
+	for {
+		d := jitter(backedOff(or(o.now().Interval, defaultInterval), failures))
+		rest := time.NewTimer(time.Until(from.Add(min(d, hintGap))))
+		defer rest.Stop()
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+			return false
+		}
+		rest.Reset(time.Until(from.Add(d)))
+		select {
+		case <-rest.C:
+			return true
+		case <-o.hint:
+			return true
+		case <-o.changed: // the interval: reckon anew
+		case <-ctx.Done():
+			return false
+		}
 	}
-	rest.Reset(d - gap)
-	select {
-	case <-rest.C:
-	case <-hint:
-	case <-ctx.Done():
-		return false
-	}
-	return true
 }
 
 // backedOff is the interval after so many errors in a row.

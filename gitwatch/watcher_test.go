@@ -231,3 +231,70 @@ func TestWatcherStops(t *testing.T) {
 		stop()
 	})
 }
+
+// Exchanging the repositories touches none but those that are exchanged.
+func TestWatcherSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept, faster, left, added := newPolls(), newPolls(), newPolls(), newPolls()
+		var mu sync.Mutex
+		reports := map[string]int{}
+		w := NewWatcher(func(name string, _ *Sighting, _ error) {
+			mu.Lock()
+			defer mu.Unlock()
+			reports[name]++
+		}, Watch{"kept", time.Hour, kept.poll}, Watch{"faster", time.Hour, faster.poll}, Watch{"left", time.Hour, left.poll})
+		stop := run(w)
+		time.Sleep(10 * time.Minute)
+		left.mu.Lock()
+		left.slow = time.Minute
+		left.mu.Unlock()
+		w.Hint("left")
+		time.Sleep(time.Second)
+		w.Set(Watch{"kept", time.Hour, kept.poll}, Watch{"faster", 20 * time.Minute, faster.poll}, Watch{"added", time.Hour, added.poll})
+		synctest.Wait()
+		if at := added.times(); len(at) != 1 || at[0] != 10*time.Minute+time.Second {
+			t.Errorf("the new one was polled at %v", at)
+		}
+		if w.Hint("left") || !w.Hint("added") {
+			t.Error("hints are taken for what is not watched, or not for what is")
+		}
+		time.Sleep(39 * time.Minute)
+		for range 1000 { // however often it is set, the rhythm stays
+			w.Set(Watch{"kept", time.Hour, kept.poll}, Watch{"faster", 20 * time.Minute, faster.poll}, Watch{"added", time.Hour, added.poll})
+		}
+		time.Sleep(30 * time.Minute)
+		if at := kept.times(); len(at) != 2 || at[1] < 54*time.Minute || at[1] > 66*time.Minute {
+			t.Errorf("the one that stayed was polled at %v", at)
+		}
+		if at := faster.times(); len(at) < 4 || at[1] < 18*time.Minute || at[1] > 22*time.Minute {
+			t.Errorf("the one that is polled more often was polled at %v", at)
+		}
+		if at := left.times(); len(at) != 2 {
+			t.Errorf("the one that was left out was polled at %v", at)
+		}
+		stop()
+		w.Set(Watch{"late", time.Hour, func(context.Context) (*Sighting, error) { panic("polled after the end") }})
+		if reports["left"] != 1 || reports["added"] != len(added.times()) {
+			t.Errorf("reports %v", reports)
+		}
+	})
+}
+
+// A credential that was replaced keeps the mirror and what was seen.
+func TestLogin(t *testing.T) {
+	r, err := Open(Options{Dir: t.TempDir(), URL: "ssh://git@git.example.com/hello.git", Auth: Auth{SSHKey: "old", KnownHosts: "/known"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Login(Auth{SSHKey: "new"}); err == nil {
+		t.Error("a login that Open would refuse is taken")
+	}
+	change, err := r.Login(Auth{SSHKey: "new", KnownHosts: "/known"})
+	if err != nil || r.auth().SSHKey != "old" {
+		t.Fatalf("%v; logs in with %q before the change", err, r.auth().SSHKey)
+	}
+	change()
+	if r.auth().SSHKey != "new" {
+		t.Errorf("logs in with %q", r.auth().SSHKey)
+	}
+}
