@@ -102,6 +102,9 @@ const (
 	StillSettling     Code = "settling"
 	OwnMistake        Code = "own_mistake"
 	ReleasePartial    Code = "release_partial"
+	ConfigChanged     Code = "config_changed"
+	ConfigRefused     Code = "config_refused"
+	ConfigRestart     Code = "config_needs_restart"
 )
 
 // projects and their artifacts
@@ -205,6 +208,9 @@ var codes = map[Code]meaning{
 	OutsideMissing:    {Block, "the job needs something on the fabric that others put there, and it is not there", "have it put there by those who own it: the release of the other project, the secret, or the DLT pipeline"},
 	OwnMistake:        {Alarm, "selvage made a mistake of its own", "suspend the deployment if it does not pass, and report what the log says"},
 	StillSettling:     {Wait, "the fabric is taking the change in", ""},
+	ConfigChanged:     {Note, "the configuration of the deployment changed; no further request by the old one is sent", ""},
+	ConfigRefused:     {Block, "the configuration on disk is not the one that runs", "mend it: it is loaded as soon as it is saved"},
+	ConfigRestart:     {Block, "the configuration on disk is not the one that runs: it needs a restart to take effect", "restart the daemon, or put back what it names"},
 	NewerArrived:      {Note, "a newer release arrived; no further request of the older one is sent", ""},
 
 	EntryPassedOver:      {Note, "an entry that is no job, pipeline or configuration of this project was passed over", "rename or remove it"},

@@ -270,6 +270,9 @@ func (rd *round) conclude(ctx context.Context, t tally) error {
 	case errors.Is(t.fatal, errSuspended):
 		rd.out.Again = rd.at // the gates say it
 		return rd.over(configs.Suspended, rd.name)
+	case errors.Is(t.fatal, errReconfigured):
+		rd.out.Again = rd.at
+		return rd.over(configs.ConfigChanged, rd.name)
 	case errors.Is(t.fatal, errStopping):
 		return context.Canceled
 	case t.fatal != nil:

@@ -26,7 +26,7 @@ type made struct {
 // build turns the commit into a release.
 func (rd *round) build(ctx context.Context) error {
 	rd.out.Revision = rd.target
-	key := rd.d.Project.Name + "\x00" + rd.target.Commit
+	key := rd.builds[rd.d.Project.Name] + "\x00" + rd.target.Commit
 	rd.mu.Lock()
 	m, known := rd.releases[key]
 	rd.mu.Unlock()

@@ -37,7 +37,7 @@ func (rd *round) choose(ctx context.Context) error {
 		rd.note(configs.Found(configs.GitUnreachable, repo.URL(), unread.Error()))
 	}
 	rd.sighting = last.At
-	candidates, findings, err := repo.Candidates(ctx, f)
+	candidates, findings, err := rd.candidates(ctx, repo)
 	if err != nil {
 		return rd.fail(configs.GitUnreachable, err)
 	}

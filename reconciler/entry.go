@@ -25,6 +25,7 @@ const (
 	kindResume     ledger.Kind = "resume"
 	kindDecide     ledger.Kind = "decide" // configs.Finding: the answer of a reconcile, when it changed
 	kindStart      ledger.Kind = "start"  // the daemon began, with which configuration
+	kindReload     ledger.Kind = "reload" // reloaded, or the configs.Finding why the configuration on disk is refused
 	kindStop       ledger.Kind = "stop"
 )
 

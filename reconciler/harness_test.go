@@ -52,8 +52,9 @@ type site struct {
 	moved     map[string]string        // of all deployments, beside what the file says
 
 	*Reconciler
-	log   *ledger.Log
-	place *databricks.Workspace
+	*Setup // that it began with
+	log    *ledger.Log
+	place  *databricks.Workspace
 }
 
 const standardYAML = `
@@ -218,11 +219,11 @@ func (s *site) open() {
 		check(err)
 		places[name] = s.place
 	}
+	s.Setup = &Setup{Config: config, Repositories: repos, Fabrics: places}
 	s.Reconciler, err = New(s.t.Context(), Options{
-		Config: config, Installation: "inst0001", Ledger: s.log, Database: filepath.Join(config.State, "selvage.db"), Documents: documents,
-		Builder:      artifacts.NewBuilder(blobs, filepath.Join(config.State, "built"), []string{"/proc/self/exe", artifacts.EvalChildArg}),
-		Repositories: repos, Fabrics: places,
-	})
+		Installation: "inst0001", Ledger: s.log, Database: filepath.Join(config.State, "selvage.db"), Documents: documents,
+		Builder: artifacts.NewBuilder(blobs, filepath.Join(config.State, "built"), []string{"/proc/self/exe", artifacts.EvalChildArg}),
+	}, s.Setup)
 	check(err)
 }
 
@@ -258,8 +259,13 @@ func (s *site) try() (Decision, error) {
 	if _, err := s.Repositories["hello"].Poll(context.Background(), []gitwatch.Follow{follow(d)}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.sighted(context.Background(), d)
+	s.sighted(context.Background(), s.Repositories["hello"], d)
 	return s.reconcile(context.Background(), d, ask{})
+}
+
+// reconcile looks once at a deployment of the setup in force.
+func (s *site) reconcile(ctx context.Context, d *configs.Deployment, a ask) (Decision, error) {
+	return s.Reconciler.reconcile(ctx, d.Name(), a)
 }
 
 // approve applies as a person who has seen the plan.

@@ -20,6 +20,9 @@ var errStopping = errors.New("the daemon is stopping")
 // errSuspended is what Begin returns once a person suspended the deployment or its fabric.
 var errSuspended = errors.New("a person suspended it")
 
+// errReconfigured is what Begin returns once the configuration says something else of the deployment.
+var errReconfigured = errors.New("the configuration of the deployment changed")
+
 // journal writes what a fabric is about to do, and what became of it, into the ledger.
 type journal struct {
 	rd      *round
@@ -28,8 +31,8 @@ type journal struct {
 	digests map[fabric.Key]string // of the changes, as planned
 }
 
-// Begin makes the intent durable. It refuses when the daemon stops, a person suspends the deployment, or
-// a newer release makes the rest of this one pointless (law 9).
+// Begin makes the intent durable. It refuses when the daemon stops, a person suspends the deployment, its
+// configuration changes, or a newer release makes the rest of this one pointless (law 9).
 func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, error) {
 	if err := j.still(); err != nil {
 		return nil, err
@@ -72,6 +75,8 @@ func (j *journal) still() error {
 		return errStopping
 	case j.rd.suspended():
 		return errSuspended
+	case j.rd.reconfigured():
+		return errReconfigured
 	case j.rd.superseded():
 		return errSuperseded
 	}
@@ -126,6 +131,13 @@ func (rd *round) suspended() bool {
 	defer rd.mu.Unlock()
 	_, yes := rd.state.suspended(rd.name, time.Now())
 	return yes
+}
+
+// reconfigured reports that a setup is in force by which the deployment is kept by other terms, or not at all.
+func (rd *round) reconfigured() bool {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	return rd.setup.terms[rd.name] != rd.terms[rd.name]
 }
 
 // superseded reports that a newer candidate than the one that this round saw has arrived.

@@ -132,7 +132,7 @@ func TestNarrowing(t *testing.T) {
 		s.yaml = yaml
 		s.workspace.ResetJournal()
 		s.open()
-		if err := s.begin(t.Context()); err != nil {
+		if _, err := s.begin(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

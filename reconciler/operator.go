@@ -16,6 +16,8 @@ import (
 type Operator interface {
 	// Status is one line per deployment; of one deployment, if it is named.
 	Status(ctx context.Context, deployment string) ([]Status, error)
+	// Configuration is what the deployments are kept by.
+	Configuration(ctx context.Context) (Configuration, error)
 	// Plan looks at everything anew and says what would change. It writes nothing.
 	Plan(ctx context.Context, deployment, revision string) (Decision, error)
 	// Apply reconciles once, now, through all gates.
@@ -55,26 +57,25 @@ type Status struct {
 	Next   string            `json:"next"`
 }
 
+// Configuration is the configuration in force.
+type Configuration struct {
+	File   string    `json:"file"`
+	Digest string    `json:"digest"`
+	Since  time.Time `json:"since"`
+	// Refused says why what is on disk is not in force; zero if it is.
+	Refused configs.Finding `json:"refused,omitzero"`
+}
+
 // ErrUnknownDeployment is returned by all methods of Operator for a name that the configuration lacks.
 var ErrUnknownDeployment = errors.New("unknown deployment")
 
-func (r *Reconciler) deployment(name string) (*configs.Deployment, error) {
-	d, ok := r.Config.Deployment(name)
-	if ok {
-		return d, nil
-	}
-	var names []string
-	for _, d := range r.Config.Deployments {
-		names = append(names, d.Name())
-	}
-	return nil, fmt.Errorf("%w %q: the configuration has %s", ErrUnknownDeployment, name, strings.Join(names, ", "))
-}
-
 // Status implements Operator.
 func (r *Reconciler) Status(_ context.Context, deployment string) ([]Status, error) {
-	ds := r.Config.Deployments
+	setup := r.use()
+	defer r.leave(setup)
+	ds := setup.Config.Deployments
 	if deployment != "" {
-		d, err := r.deployment(deployment)
+		d, err := setup.deployment(deployment)
 		if err != nil {
 			return nil, err
 		}
@@ -142,17 +143,12 @@ func unreadable(d Decision) string {
 
 // Plan implements Operator.
 func (r *Reconciler) Plan(ctx context.Context, deployment, revision string) (Decision, error) {
-	d, err := r.deployment(deployment)
-	if err != nil {
-		return Decision{}, err
-	}
-	return r.reconcile(ctx, d, ask{Revision: revision, Dry: true})
+	return r.reconcile(ctx, deployment, ask{Revision: revision, Dry: true})
 }
 
 // Apply implements Operator.
 func (r *Reconciler) Apply(ctx context.Context, a ApplyRequest) (Decision, error) {
-	d, err := r.deployment(a.Deployment)
-	if err != nil {
+	if err := r.configured(a.Deployment); err != nil {
 		return Decision{}, err
 	}
 	if a.Plan != "" && len(a.Plan) < 6 {
@@ -163,12 +159,12 @@ func (r *Reconciler) Apply(ctx context.Context, a ApplyRequest) (Decision, error
 	}
 	ctx, stop := r.whileRunning(ctx)
 	defer stop()
-	if err := r.queue.hold(ctx, d.Name()); err != nil {
+	if err := r.queue.hold(ctx, a.Deployment); err != nil {
 		return Decision{}, err
 	}
 	var decision Decision
-	defer func() { r.queue.done(d.Name(), decision.Again) }() // also after a mistake of our own
-	decision, err = r.reconcile(ctx, d, ask{Revision: a.Revision, Plan: a.Plan, By: a.By})
+	defer func() { r.queue.done(a.Deployment, decision.Again) }() // also after a mistake of our own
+	decision, err := r.reconcile(ctx, a.Deployment, ask{Revision: a.Revision, Plan: a.Plan, By: a.By})
 	for err == nil && decision.Phase == Settling {
 		// The person waits; the worker does not: this is the person's own goroutine.
 		select {
@@ -176,19 +172,18 @@ func (r *Reconciler) Apply(ctx context.Context, a ApplyRequest) (Decision, error
 			return decision, nil
 		case <-time.After(time.Until(decision.Again)):
 		}
-		decision, err = r.reconcile(ctx, d, ask{By: a.By})
+		decision, err = r.reconcile(ctx, a.Deployment, ask{By: a.By})
 	}
 	return decision, err
 }
 
 // Why implements Operator.
 func (r *Reconciler) Why(ctx context.Context, deployment string) (Decision, error) {
-	d, err := r.deployment(deployment)
-	if err != nil {
+	if err := r.configured(deployment); err != nil {
 		return Decision{}, err
 	}
 	r.mu.Lock()
-	last, ok := r.last[d.Name()]
+	last, ok := r.last[deployment]
 	r.mu.Unlock()
 	if ok {
 		return last, nil
@@ -234,11 +229,19 @@ func (r *Reconciler) Resume(ctx context.Context, target, by string) error {
 	return nil
 }
 
+// configured checks that the configuration has a deployment.
+func (r *Reconciler) configured(deployment string) error {
+	s := r.use()
+	defer r.leave(s)
+	_, err := s.deployment(deployment)
+	return err
+}
+
 func (r *Reconciler) suspendable(target string) error {
-	if _, ok := r.Config.Fabrics[target]; ok {
+	if _, ok := r.config().Fabrics[target]; ok {
 		return nil
 	}
-	if _, err := r.deployment(target); err != nil {
+	if err := r.configured(target); err != nil {
 		return fmt.Errorf("%w; it is no fabric either", err)
 	}
 	return nil
@@ -253,7 +256,7 @@ func (r *Reconciler) about(e *ledger.Entry, target string) {
 }
 
 func (r *Reconciler) wakeTarget(target string) {
-	for _, d := range r.Config.Deployments {
+	for _, d := range r.config().Deployments {
 		if d.Name() == target || d.Fabric.Name == target {
 			r.queue.wake(d.Name())
 		}

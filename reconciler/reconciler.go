@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -28,29 +27,31 @@ import (
 	"selvage/reconciler/ledger"
 )
 
-// Options are what a Reconciler works with. All are required but Log.
+// Options are what a Reconciler works with from beginning to end. All are required but Log.
 type Options struct {
-	Config       *configs.Config
 	Installation string // id of this installation: part of every mark
 	Ledger       *ledger.Log
 	Database     string           // path of the derived database
 	Documents    *artifacts.Store // exact documents, by digest; private
 	Builder      *artifacts.Builder
-	Repositories map[string]*gitwatch.Repository // by project
-	Fabrics      map[string]fabric.Fabric        // by name
 	Log          *zap.Logger
 }
 
-// Reconciler keeps the deployments of one configuration.
+// Reconciler keeps the deployments of the configuration in force.
 type Reconciler struct {
 	Options
 	queue     *queue
-	looks     map[string]*looks // by fabric
 	documents documents
 
-	mu    sync.Mutex      // guards what follows
-	life  context.Context // of Run; what people ask for ends with it too
-	state *state
+	// reloading is held while the setup is exchanged, and before mu. It guards watcher, and writing setup.
+	reloading sync.Mutex
+	watcher   *gitwatch.Watcher // of Run; nil before it
+
+	mu      sync.Mutex      // guards what follows
+	setup   *Setup          // in force
+	refused configs.Finding // why the configuration on disk is not in force; zero if it is
+	life    context.Context // of Run; what people ask for ends with it too
+	state   *state
 	// folded is the number of the last entry in state; the condition is signalled when it grows.
 	folded   uint64
 	grown    *sync.Cond
@@ -66,22 +67,21 @@ type Reconciler struct {
 	releases map[string]made // by project and commit
 }
 
-// New reads what the ledger adds up to and returns a Reconciler that has not begun.
-func New(ctx context.Context, o Options) (*Reconciler, error) {
+// New reads what the ledger adds up to and returns a Reconciler that has not begun. It works by s until another setup
+// is loaded.
+func New(ctx context.Context, o Options, s *Setup) (*Reconciler, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
 	r := &Reconciler{
-		Options: o, state: newState(&table{path: o.Database}), looks: map[string]*looks{},
+		Options: o, setup: s, state: newState(&table{path: o.Database}),
 		documents: documents{store: o.Documents, cache: map[string]fabric.Doc{}},
 		unfolded:  map[uint64]ledger.Entry{}, last: map[string]Decision{}, newest: map[string]newest{}, backOff: map[string]backOff{},
 		wrote: map[string]time.Time{}, tries: map[string]int{}, unread: map[string]error{}, rendered: map[string]rendering{}, releases: map[string]made{},
 	}
 	r.grown = sync.NewCond(&r.mu)
 	r.queue = newQueue()
-	for name := range o.Fabrics {
-		r.looks[name] = &looks{}
-	}
+	s.prepare(nil)
 	if err := r.state.rebuild(ctx, o.Ledger); err != nil {
 		return nil, fmt.Errorf("read the state: %w", err)
 	}
@@ -115,14 +115,11 @@ const workers = 8
 // Run reconciles until ctx ends. Then it sends nothing more, gives what is in flight a moment to
 // finish, and returns; what did not finish is left as an open intent.
 func (r *Reconciler) Run(ctx context.Context) error {
-	if err := r.begin(ctx); err != nil {
+	watcher, err := r.begin(ctx)
+	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	r.life = ctx
-	r.mu.Unlock()
 	var wg sync.WaitGroup
-	watcher := r.watch(ctx)
 	wg.Go(func() { watcher.Run(ctx) })
 	for range workers {
 		wg.Go(func() {
@@ -137,36 +134,40 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 	wg.Wait()
 	r.queue.stop()
-	_, err := r.record(context.WithoutCancel(ctx), ledger.Entry{Kind: kindStop, Text: "stopped"})
+	_, err = r.record(context.WithoutCancel(ctx), ledger.Entry{Kind: kindStop, Text: "stopped"})
 	return err
 }
 
-// begin writes down that the daemon starts, and releases what the configuration no longer covers.
-func (r *Reconciler) begin(ctx context.Context) error {
-	if _, err := r.record(ctx, ledger.Entry{Kind: kindStart, Text: fmt.Sprintf("started with configuration %.6s and %d deployments", r.Config.Digest, len(r.Config.Deployments)), Data: encode(map[string]string{"configuration": r.Config.Digest})}); err != nil {
-		return err
+// begin writes down that the daemon starts, releases what the configuration no longer covers, and makes the watcher of
+// the mirrors.
+func (r *Reconciler) begin(ctx context.Context) (*gitwatch.Watcher, error) {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	c := r.setup.Config
+	e := ledger.Entry{Kind: kindStart, Text: fmt.Sprintf("started with configuration %.6s and %d deployments", c.Digest, len(c.Deployments)), Data: encode(map[string]string{"configuration": c.Digest})}
+	if _, err := r.record(ctx, e); err != nil {
+		return nil, err
 	}
-	return r.releaseRemoved(ctx)
+	for _, name := range r.unconfigured() {
+		if err := r.dismiss(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	r.watcher = gitwatch.NewWatcher(func(dir string, _ *gitwatch.Sighting, err error) { r.polled(ctx, dir, err) }, r.watches(r.setup)...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.life = ctx
+	return r.watcher, nil
 }
 
-// releaseRemoved releases, untouched, the resources of deployments that the configuration no longer
-// has (law 11).
-func (r *Reconciler) releaseRemoved(ctx context.Context) error {
+// unconfigured are the deployments that the ledger knows and the configuration does not.
+func (r *Reconciler) unconfigured() []string {
 	r.mu.Lock()
-	known := r.state.deployments()
-	owned := map[string][]fabric.Key{}
-	for _, name := range known {
-		if _, ok := r.Config.Deployment(name); !ok && len(r.state.applied[name]) > 0 {
-			owned[name] = slices.Sorted(maps.Keys(r.state.applied[name]))
-		}
-	}
-	r.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(owned)) {
-		if err := r.relinquish(ctx, name, owned[name], "the deployment is no longer in the configuration"); err != nil {
-			return err
-		}
-	}
-	return nil
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(r.state.deployments(), func(name string) bool {
+		_, ok := r.setup.Config.Deployment(name)
+		return ok
+	})
 }
 
 func (r *Reconciler) relinquish(ctx context.Context, deployment string, keys []fabric.Key, why string) error {
@@ -176,15 +177,11 @@ func (r *Reconciler) relinquish(ctx context.Context, deployment string, keys []f
 }
 
 // serve reconciles a deployment once and says when to look again without being asked; zero for
-// the next poll.
+// the next poll. One that the configuration no longer has is dismissed.
 //
 // A mistake of our own in one round must not stop the other deployments: it is an alarm, and the
 // round is tried again later.
 func (r *Reconciler) serve(ctx context.Context, name string) (again time.Time) {
-	d, ok := r.Config.Deployment(name)
-	if !ok {
-		return time.Time{}
-	}
 	defer func() {
 		if p := recover(); p != nil {
 			f := configs.Found(configs.OwnMistake, name, fmt.Sprint(p))
@@ -193,43 +190,16 @@ func (r *Reconciler) serve(ctx context.Context, name string) (again time.Time) {
 			again = time.Now().Add(5 * time.Minute)
 		}
 	}()
-	decision, err := r.reconcile(ctx, d, ask{})
+	decision, err := r.reconcile(ctx, name, ask{})
+	if errors.Is(err, ErrUnknownDeployment) {
+		if err = r.dismiss(ctx, name); err != nil {
+			decision.Again = time.Now().Add(time.Minute)
+		}
+	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		r.Log.Error("reconcile", zap.String("deployment", name), zap.Error(err))
 	}
 	return decision.Again
-}
-
-// watch makes the watcher that polls the repositories and wakes the deployments that follow them.
-func (r *Reconciler) watch(ctx context.Context) *gitwatch.Watcher {
-	followers := map[string][]*configs.Deployment{} // by the folder of the mirror
-	for _, d := range r.Config.Deployments {
-		dir := r.Repositories[d.Project.Name].Dir()
-		followers[dir] = append(followers[dir], d)
-	}
-	var watches []gitwatch.Watch
-	for dir, ds := range followers {
-		repo := r.Repositories[ds[0].Project.Name]
-		w := gitwatch.Watch{Name: dir, Interval: ds[0].Project.Poll}
-		var follows []gitwatch.Follow
-		for _, d := range ds {
-			w.Interval = min(w.Interval, d.Project.Poll)
-			follows = append(follows, follow(d))
-		}
-		w.Poll = func(ctx context.Context) (*gitwatch.Sighting, error) { return repo.Poll(ctx, follows) }
-		watches = append(watches, w)
-	}
-	return gitwatch.NewWatcher(func(dir string, _ *gitwatch.Sighting, err error) {
-		r.mu.Lock()
-		r.unread[dir] = err
-		r.mu.Unlock()
-		for _, d := range followers[dir] {
-			if err == nil {
-				r.sighted(ctx, d)
-			}
-			r.queue.wake(d.Name())
-		}
-	}, watches...)
 }
 
 // newest is the newest candidate of a deployment, and when the refs were read that say so.
@@ -239,8 +209,7 @@ type newest struct {
 }
 
 // sighted notes the newest candidate, so that work for an older one stops (law 9).
-func (r *Reconciler) sighted(ctx context.Context, d *configs.Deployment) {
-	repo := r.Repositories[d.Project.Name]
+func (r *Reconciler) sighted(ctx context.Context, repo *gitwatch.Repository, d *configs.Deployment) {
 	last := repo.Last()
 	revisions, _, err := repo.Candidates(ctx, follow(d))
 	if err != nil || last == nil || len(revisions) == 0 {

@@ -70,7 +70,7 @@ func (r *Reconciler) flush() {
 		}
 	}
 	r.documents.keep(used)
-	if len(r.releases) > 4*len(r.Config.Deployments) {
+	if len(r.releases) > 4*len(r.setup.Config.Deployments) {
 		clear(r.releases) // made again from what is in the store
 	}
 }

@@ -27,11 +27,12 @@ type ask struct {
 // round is one reconcile of one deployment, from looking to writing. Each step of it may end it.
 type round struct {
 	*Reconciler
-	d    *configs.Deployment
-	name string
-	ask  ask
-	at   time.Time
-	out  Decision
+	*Setup // in force when the round began
+	d      *configs.Deployment
+	name   string
+	ask    ask
+	at     time.Time
+	out    Decision
 
 	known      Deployed // as of the beginning of the round
 	sighting   time.Time
@@ -60,9 +61,16 @@ var errOver = errors.New("the round is over")
 
 // reconcile looks at one deployment as a whole and does what may be done. The error is for what
 // a person has to be told as an error; the decision is complete either way.
-func (r *Reconciler) reconcile(ctx context.Context, d *configs.Deployment, a ask) (Decision, error) {
+// A deployment that the configuration lacks is ErrUnknownDeployment.
+func (r *Reconciler) reconcile(ctx context.Context, name string, a ask) (Decision, error) {
+	s := r.use()
+	defer r.leave(s)
+	d, err := s.deployment(name)
+	if err != nil {
+		return Decision{}, err
+	}
 	now := time.Now()
-	rd := &round{Reconciler: r, d: d, name: d.Name(), ask: a, at: now, descends: true}
+	rd := &round{Reconciler: r, Setup: s, d: d, name: name, ask: a, at: now, descends: true}
 	rd.out = Decision{Deployment: rd.name, At: now}
 	r.mu.Lock()
 	rd.known = r.state.deployed[rd.name]
@@ -74,7 +82,6 @@ func (r *Reconciler) reconcile(ctx context.Context, d *configs.Deployment, a ask
 		r.keepDecision(rd.out)
 		return rd.out, broken
 	}
-	var err error
 	for _, step := range []func(context.Context) error{rd.settle, rd.choose, rd.build, rd.look, rd.resolve, rd.plan, rd.judge, rd.act} {
 		if err = step(ctx); err != nil {
 			break
@@ -166,18 +173,24 @@ func (rd *round) later() time.Time {
 	return rd.at.Add(min(5*time.Second<<min(n, 10), 5*time.Minute))
 }
 
-// backOff is until when a deployment writes nothing of a commit, and why.
+// backOff is until when a deployment writes nothing of a commit by the terms that it has, and why.
 type backOff struct {
+	terms  terms
 	commit string
 	until  time.Time
 	why    string
 }
 
+func (b backOff) concerns(rd *round) bool {
+	return b.commit == rd.target.Commit && b.terms == rd.terms[rd.name]
+}
+
 // leaveAlone keeps rounds that nobody asks for from writing, until then or for as long as the back-off says,
-// and returns until when that is. A newer release is not kept back by what came of an older one (law 9).
+// and returns until when that is. A newer release is not kept back by what came of an older one (law 9),
+// nor another configuration.
 func (rd *round) leaveAlone(until time.Time, why string) time.Time {
 	rd.mu.Lock()
-	if rd.backOff[rd.name].commit != rd.target.Commit {
+	if !rd.backOff[rd.name].concerns(rd) {
 		delete(rd.tries, rd.name)
 	}
 	rd.mu.Unlock()
@@ -185,7 +198,7 @@ func (rd *round) leaveAlone(until time.Time, why string) time.Time {
 		until = later
 	}
 	rd.mu.Lock()
-	rd.backOff[rd.name] = backOff{rd.target.Commit, until, why}
+	rd.backOff[rd.name] = backOff{rd.terms[rd.name], rd.target.Commit, until, why}
 	rd.mu.Unlock()
 	return until
 }
@@ -195,7 +208,7 @@ func (rd *round) backingOff() error {
 	rd.mu.Lock()
 	b := rd.backOff[rd.name]
 	rd.mu.Unlock()
-	if rd.ask.By != "" || b.commit != rd.target.Commit || !rd.at.Before(b.until) {
+	if rd.ask.By != "" || !b.concerns(rd) || !rd.at.Before(b.until) {
 		return nil
 	}
 	if rd.out.Again.IsZero() || b.until.Before(rd.out.Again) {
@@ -232,15 +245,15 @@ func (rd *round) lookSince(ctx context.Context, notBefore time.Time) error {
 }
 
 // ownedOn lists what all deployments own on a fabric.
-func (r *Reconciler) ownedOn(place string) []fabric.Owned {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (rd *round) ownedOn(place string) []fabric.Owned {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
 	var owned []fabric.Owned
-	for _, d := range r.Config.Deployments {
+	for _, d := range rd.Config.Deployments {
 		if d.Fabric.Name != place {
 			continue
 		}
-		for k, a := range r.state.applied[d.Name()] {
+		for k, a := range rd.state.applied[d.Name()] {
 			owned = append(owned, fabric.Owned{Owner: fabric.Owner{Deployment: d.Name(), Key: k}, Kind: a.Kind, ID: a.ID})
 		}
 	}
@@ -252,6 +265,7 @@ func (r *Reconciler) ownedOn(place string) []fabric.Owned {
 
 // rendering is the last thing that was rendered for a deployment.
 type rendering struct {
+	terms    terms
 	release  string
 	binding  string
 	desired  *fabric.Desired
@@ -274,12 +288,12 @@ func (rd *round) render() error {
 	rd.mu.Lock()
 	last := rd.rendered[rd.name]
 	rd.mu.Unlock()
-	if last.release != rd.release.Digest || last.binding != binding {
+	if last.terms != rd.terms[rd.name] || last.release != rd.release.Digest || last.binding != binding {
 		desired, findings, err := rd.Fabrics[rd.d.Fabric.Name].Render(rd.release, b)
 		if err != nil {
 			return rd.fail(configs.NotRendered, err)
 		}
-		last = rendering{rd.release.Digest, binding, desired, findings}
+		last = rendering{rd.terms[rd.name], rd.release.Digest, binding, desired, findings}
 		rd.mu.Lock()
 		rd.rendered[rd.name] = last
 		rd.mu.Unlock()

@@ -98,6 +98,12 @@ func (c *Client) Status(ctx context.Context, deployment string) (list []reconcil
 	return list, err
 }
 
+// Configuration implements reconciler.Operator.
+func (c *Client) Configuration(ctx context.Context) (running reconciler.Configuration, err error) {
+	err = c.do(ctx, http.MethodGet, "/v1/configuration", nil, nil, &running)
+	return running, err
+}
+
 // Plan implements reconciler.Operator.
 func (c *Client) Plan(ctx context.Context, deployment, revision string) (d reconciler.Decision, err error) {
 	err = c.do(ctx, http.MethodGet, "/v1/plan", url.Values{"deployment": {deployment}, "revision": {revision}}, nil, &d)

@@ -65,10 +65,9 @@ func newStation(t *testing.T) *station {
 	check(t, err)
 	t.Cleanup(place.Close)
 	s.Reconciler, err = reconciler.New(t.Context(), reconciler.Options{
-		Config: c, Installation: "inst0001", Ledger: log, Database: filepath.Join(c.State, "selvage.db"), Documents: store,
-		Builder:      artifacts.NewBuilder(store, filepath.Join(c.State, "built"), nil),
-		Repositories: map[string]*gitwatch.Repository{"hello": repo}, Fabrics: map[string]fabric.Fabric{"production": place},
-	})
+		Installation: "inst0001", Ledger: log, Database: filepath.Join(c.State, "selvage.db"), Documents: store,
+		Builder: artifacts.NewBuilder(store, filepath.Join(c.State, "built"), nil),
+	}, &reconciler.Setup{Config: c, Repositories: map[string]*gitwatch.Repository{"hello": repo}, Fabrics: map[string]fabric.Fabric{"production": place}})
 	check(t, err)
 	t.Cleanup(func() { s.Reconciler.Close() })
 	return s
@@ -132,6 +131,15 @@ func TestAskingOverTheSocket(t *testing.T) {
 	check(t, err)
 	if diff := cmp.Diff(want, got); diff != "" || len(got) != 1 {
 		t.Errorf("status: -asked directly +over the socket\n%s", diff)
+	}
+
+	check(t, s.Refuse(ctx, configs.Found(configs.ConfigRefused, "selvage.yaml", "selvage.yaml:3:1: a mistake")))
+	running, err := s.Configuration(ctx)
+	check(t, err)
+	asked, err := c.Configuration(ctx)
+	check(t, err)
+	if diff := cmp.Diff(running, asked); diff != "" || asked.Refused.Code != configs.ConfigRefused || asked.Digest == "" {
+		t.Errorf("configuration: -asked directly +over the socket\n%s%+v", diff, asked)
 	}
 
 	for what, err := range map[string]error{

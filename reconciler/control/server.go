@@ -129,6 +129,9 @@ func handler(life context.Context, o reconciler.Operator) http.Handler {
 	handle(mux, "GET /v1/status", func(r *http.Request, _ struct{}) (any, error) {
 		return o.Status(r.Context(), r.URL.Query().Get("deployment"))
 	})
+	handle(mux, "GET /v1/configuration", func(r *http.Request, _ struct{}) (any, error) {
+		return o.Configuration(r.Context())
+	})
 	handle(mux, "GET /v1/plan", func(r *http.Request, _ struct{}) (any, error) {
 		return o.Plan(r.Context(), r.URL.Query().Get("deployment"), r.URL.Query().Get("revision"))
 	})
