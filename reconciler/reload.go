@@ -106,7 +106,7 @@ func (e *RestartError) Error() string {
 
 // Refuse notes why the configuration on disk can't take the place of the one in force, which goes on; the zero
 // Finding says that the one on disk is the one in force again. It is written down when it is news.
-func (r *Reconciler) Refuse(ctx context.Context, why configs.Finding) error {
+func (r *Reconciler) Refuse(ctx context.Context, why configs.Finding) (news bool, err error) {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
 	r.mu.Lock()
@@ -114,7 +114,7 @@ func (r *Reconciler) Refuse(ctx context.Context, why configs.Finding) error {
 	r.refused = why
 	r.mu.Unlock()
 	if was == why {
-		return nil
+		return false, nil
 	}
 	e := ledger.Entry{Kind: kindReload, Code: string(why.Code), Text: why.Text}
 	if why.Code == "" {
@@ -122,8 +122,8 @@ func (r *Reconciler) Refuse(ctx context.Context, why configs.Finding) error {
 	} else {
 		e.Data = encode(why)
 	}
-	_, err := r.record(ctx, e)
-	return err
+	_, err = r.record(ctx, e)
+	return true, err
 }
 
 // Configuration implements Operator.

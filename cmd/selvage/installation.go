@@ -11,14 +11,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/google/renameio/v2"
 	"go.uber.org/zap"
 
 	"selvage/artifacts"
 	"selvage/configs"
-	"selvage/fabric"
-	"selvage/fabric/databricks"
 	"selvage/gitwatch"
 	"selvage/reconciler"
 	"selvage/reconciler/ledger"
@@ -51,13 +50,23 @@ type installation struct {
 	dir     string
 	id      string
 	ledger  *ledger.Log
+	blobs   *artifacts.Store
+	log     *zap.Logger
 	closers []func() error
+
+	now *equipment // in force
+
+	mu    sync.Mutex // guards what follows
+	parts map[*part]bool
 }
 
 // openInstallation takes the state and connects everything that the configuration names, without talking to
 // any of it. The first time it makes the state.
 func openInstallation(ctx context.Context, c *configs.Config, log *zap.Logger) (_ *installation, err error) {
-	i := &installation{dir: c.State}
+	if log == nil {
+		log = zap.NewNop()
+	}
+	i := &installation{dir: c.State, log: log, parts: map[*part]bool{}}
 	defer func() {
 		if err != nil {
 			_ = i.Close() // nothing was begun
@@ -70,11 +79,9 @@ func openInstallation(ctx context.Context, c *configs.Config, log *zap.Logger) (
 		return nil, err
 	}
 	o := reconciler.Options{
-		Config: c, Installation: i.id, Ledger: i.ledger, Database: i.path(databaseFile), Log: log,
-		Repositories: map[string]*gitwatch.Repository{}, Fabrics: map[string]fabric.Fabric{},
+		Installation: i.id, Ledger: i.ledger, Database: i.path(databaseFile), Log: log,
 	}
-	blobs, err := artifacts.OpenStore(i.path(artifactsDir))
-	if err != nil {
+	if i.blobs, err = artifacts.OpenStore(i.path(artifactsDir)); err != nil {
 		return nil, unusable(i.dir, err)
 	}
 	if err := os.MkdirAll(i.path(documentsDir), 0o700); err != nil {
@@ -83,19 +90,12 @@ func openInstallation(ctx context.Context, c *configs.Config, log *zap.Logger) (
 	if o.Documents, err = artifacts.OpenStore(i.path(documentsDir)); err != nil {
 		return nil, unusable(i.dir, err)
 	}
-	o.Builder = artifacts.NewBuilder(blobs, i.path(builtDir), artifacts.EvalChild())
-	if err := i.mirrors(c, o.Repositories); err != nil {
+	o.Builder = artifacts.NewBuilder(i.blobs, i.path(builtDir), artifacts.EvalChild())
+	i.closing(i.closeParts)
+	if i.now, err = i.equip(c); err != nil {
 		return nil, err
 	}
-	for name, f := range c.Fabrics {
-		w, err := databricks.New(databricks.Options{Name: name, Config: *f.Databricks, Root: f.Artifacts, Installation: i.id, Blobs: blobs, Logger: log})
-		if err != nil {
-			return nil, fmt.Errorf("fabric %s: %w", name, err)
-		}
-		i.closing(func() error { w.Close(); return nil })
-		o.Fabrics[name] = w
-	}
-	if i.Reconciler, err = reconciler.New(ctx, o); err != nil {
+	if i.Reconciler, err = reconciler.New(ctx, o, i.setup(i.now)); err != nil {
 		return nil, err
 	}
 	i.closing(i.Reconciler.Close)
@@ -113,6 +113,18 @@ func (i *installation) Close() error {
 		err = errors.Join(err, i.closers[n]())
 	}
 	i.closers = nil
+	return err
+}
+
+// closeParts closes what is open of any equipment.
+func (i *installation) closeParts() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var err error
+	for p := range i.parts {
+		err = errors.Join(err, p.close())
+	}
+	clear(i.parts)
 	return err
 }
 
@@ -214,28 +226,12 @@ func holder(dir string) string {
 	return "another selvage"
 }
 
-// mirrors opens one repository for each remote and login; projects of one remote share it.
-func (i *installation) mirrors(c *configs.Config, byProject map[string]*gitwatch.Repository) error {
-	opened := map[string]*gitwatch.Repository{}
-	for name, p := range c.Projects {
-		dir := mirrorName(p)
-		if opened[dir] == nil {
-			r, err := openRepository(filepath.Join(i.path(mirrorsDir), dir), p)
-			if err != nil {
-				return fmt.Errorf("project %s: %w", name, err)
-			}
-			i.closing(r.Close)
-			opened[dir] = r
-		}
-		byProject[name] = opened[dir]
-	}
-	return nil
+func openRepository(dir string, p *configs.Project) (*gitwatch.Repository, error) {
+	return gitwatch.Open(gitwatch.Options{Dir: dir, URL: p.Git, Auth: authOf(p)})
 }
 
-func openRepository(dir string, p *configs.Project) (*gitwatch.Repository, error) {
-	return gitwatch.Open(gitwatch.Options{Dir: dir, URL: p.Git, Auth: gitwatch.Auth{
-		Username: p.Auth.Username, Password: p.Auth.Password.Reveal(), SSHKey: p.Auth.SSHKey.Reveal(), KnownHosts: p.Auth.KnownHosts,
-	}})
+func authOf(p *configs.Project) gitwatch.Auth {
+	return gitwatch.Auth{Username: p.Auth.Username, Password: p.Auth.Password.Reveal(), SSHKey: p.Auth.SSHKey.Reveal(), KnownHosts: p.Auth.KnownHosts}
 }
 
 // mirrorName is the folder of a remote's mirror: its last names for people, and a digest of its address and of

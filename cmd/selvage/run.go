@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -34,7 +37,11 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Run the daemon",
 		Long: `Polls the repositories and keeps every deployment at what git says, until it is told to stop. Logs JSON lines to
-standard error. Tells systemd when it is ready (Type=notify).
+standard error. Tells systemd when it is ready (Type=notify, or Type=notify-reload).
+
+When the configuration file or a credential changes, or on SIGHUP, the daemon loads the configuration again. What it means
+for a deployment that the edit does not concern goes on untouched. A configuration with a mistake changes nothing: the one
+before stays in force, and the log and selvage status say why. Another folder under state needs a restart.
 
 On SIGTERM or SIGINT nothing more is begun; what is in flight finishes, or is left as an open intent that the
 next start resolves by looking. A second signal ends it at once.`,
@@ -49,6 +56,9 @@ next start resolves by looking. A second signal ends it at once.`,
 
 // run is the daemon, from its configuration to a clean stop.
 func (a *app) run(ctx context.Context) (err error) {
+	hup := make(chan os.Signal, 1) // one that waits says as much as ten
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	c, err := a.config()
 	if err != nil {
 		return err
@@ -86,8 +96,10 @@ func (a *app) run(ctx context.Context) (err error) {
 		}
 	})
 	wg.Go(func() { tellStatus(running, i) })
+	r := reloader{installation: i, load: a.config, credentials: cmp.Or(a.credentials, os.Getenv("CREDENTIALS_DIRECTORY")), tell: tell}
 	log.Info("ready", zap.String("installation", i.id), zap.String("configuration", c.File), zap.Int("deployments", len(c.Deployments)))
 	tell(daemon.SdNotifyReady)
+	wg.Go(func() { r.run(running, hup) })
 	reconciled := i.Run(running)
 	stop()
 	wg.Wait()
@@ -110,8 +122,10 @@ func tellStatus(ctx context.Context, o reconciler.Operator) {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
 	for {
-		if list, err := o.Status(ctx, ""); err == nil {
-			tell("STATUS=" + summary(list))
+		list, err := o.Status(ctx, "")
+		c, cerr := o.Configuration(ctx)
+		if err == nil && cerr == nil {
+			tell("STATUS=" + summary(list, c))
 		}
 		select {
 		case <-ctx.Done():
@@ -122,7 +136,7 @@ func tellStatus(ctx context.Context, o reconciler.Operator) {
 }
 
 // summary counts deployments by state: 3 deployments: 2 verified, 1 waiting.
-func summary(list []reconciler.Status) string {
+func summary(list []reconciler.Status, c reconciler.Configuration) string {
 	by := map[string]int{}
 	for _, s := range list {
 		by[s.State]++
@@ -131,5 +145,9 @@ func summary(list []reconciler.Status) string {
 	for _, state := range slices.Sorted(maps.Keys(by)) {
 		parts = append(parts, fmt.Sprintf("%d %s", by[state], state))
 	}
-	return plural(len(list), "deployment") + ": " + strings.Join(parts, ", ")
+	text := plural(len(list), "deployment") + ": " + strings.Join(parts, ", ")
+	if c.Refused.Code != "" {
+		text += "; " + c.Refused.Text
+	}
+	return text
 }

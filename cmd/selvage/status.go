@@ -29,10 +29,15 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.asJSON() {
+			running, err := s.Configuration(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.asJSON() { // the list is for the program; whoever runs it should know all the same
+				fmt.Fprint(a.err, a.screen.refused(running))
 				return a.printJSON(list)
 			}
-			text := a.screen.status(list)
+			text := a.screen.refused(running) + a.screen.status(list)
 			if s.alone {
 				text += "\nNo daemon is running, so nothing happens by itself: selvage run\n"
 			}
@@ -40,6 +45,15 @@ func (a *app) statusCommand() *cobra.Command {
 		},
 	}
 	return a.printsData(cmd)
+}
+
+// refused says why the configuration on disk is not the one that runs, and nothing if it is.
+func (s screen) refused(c reconciler.Configuration) string {
+	f := c.Refused
+	if f.Code == "" {
+		return ""
+	}
+	return s.paint(red, visible(f.Text)) + "\nnext: " + visible(f.Next) + "\n\n"
 }
 
 // status is the table of deployments.

@@ -53,6 +53,8 @@ var update = flag.Bool("update", false, "rewrite the golden files, and what stor
 //	                          It is stopped at the end, if the story does not
 //	stopdaemon [-kill]        stops it with SIGTERM, and checks that it ends with status 0 (with !: that it does
 //	                          not); or kills it
+//	hup                       sends the daemon SIGHUP
+//	untilfile REGEXP FILE     waits until a file has such a line, for 30 s at most
 //	notify                    plays systemd: what the daemon tells it is in $WORK/notified
 //	until REGEXP selvage ARGS runs selvage again and again until its output matches, for 30 s at most
 //	terminal ANSWER ARGS      runs selvage ARGS at a terminal of its own, types ANSWER and return, and prints what the
@@ -104,6 +106,8 @@ func TestStories(t *testing.T) {
 			"replace":    cmdReplace,
 			"daemon":     cmdDaemon,
 			"stopdaemon": cmdStopDaemon,
+			"hup":        cmdHup,
+			"untilfile":  cmdUntilFile,
 			"notify":     cmdNotify,
 			"until":      cmdUntil,
 			"terminal":   cmdTerminal,

@@ -133,7 +133,7 @@ func TestAskingOverTheSocket(t *testing.T) {
 		t.Errorf("status: -asked directly +over the socket\n%s", diff)
 	}
 
-	check(t, s.Refuse(ctx, configs.Found(configs.ConfigRefused, "selvage.yaml", "selvage.yaml:3:1: a mistake")))
+	check(t, second(s.Refuse(ctx, configs.Found(configs.ConfigRefused, "selvage.yaml", "selvage.yaml:3:1: a mistake"))))
 	running, err := s.Configuration(ctx)
 	check(t, err)
 	asked, err := c.Configuration(ctx)
