@@ -16,9 +16,10 @@ func Locate(path string, o Options) (string, error) {
 	if len(l.problems) == 0 {
 		return dir, nil
 	}
-	for _, line := range l.sources[0].lines {
+	first := l.sources[0]
+	for _, line := range first.lines {
 		if m := stateLine.FindStringSubmatch(line); m != nil {
-			return l.resolve(m[1]), nil
+			return first.resolve(m[1]), nil
 		}
 	}
 	return "", l.finish()

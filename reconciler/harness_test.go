@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ type site struct {
 	transport http.RoundTripper        // to the workspace; nil for TCP
 	places    map[string]fabric.Fabric // in place of the workspace, by fabric
 	moved     map[string]string        // of all deployments, beside what the file says
+	token     string                   // that selvage has; empty for the right one
 
 	*Reconciler
 	*Setup // that it began with
@@ -165,14 +167,14 @@ func (s *site) replace(file, old, new string) {
 	}
 }
 
-// open starts a reconciler on the site's files.
-func (s *site) open() {
+// load writes and loads the configuration.
+func (s *site) load() *configs.Config {
 	s.t.Helper()
 	file := filepath.Join(s.dir, "selvage.yaml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, s.yaml, s.dir, s.url, s.remote), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
-	env := map[string]string{"TOKEN": "canary-token-1"}
+	env := map[string]string{"TOKEN": cmp.Or(s.token, "canary-token-1")}
 	config, err := configs.Load(file, configs.Options{Getenv: func(k string) string { return env[k] }})
 	if err != nil {
 		s.t.Fatal(err)
@@ -182,6 +184,31 @@ func (s *site) open() {
 			d.Moved = s.moved
 		}
 	}
+	return config
+}
+
+// client opens a fabric of a configuration.
+func (s *site) client(f *configs.Fabric) fabric.Fabric {
+	s.t.Helper()
+	if p := s.places[f.Name]; p != nil {
+		return p
+	}
+	blobs, err := artifacts.OpenStore(filepath.Join(s.dir, "state", "artifacts"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.place, err = databricks.New(databricks.Options{Name: f.Name, Config: *f.Databricks, Root: f.Artifacts, Installation: "inst0001", Blobs: blobs, Transport: s.transport})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.place
+}
+
+// open starts a reconciler on the site's files.
+func (s *site) open() {
+	s.t.Helper()
+	config := s.load()
+	var err error
 	check := func(err error) {
 		s.t.Helper()
 		if err != nil {
@@ -211,13 +238,7 @@ func (s *site) open() {
 	}
 	places := map[string]fabric.Fabric{}
 	for name, f := range config.Fabrics {
-		if p := s.places[name]; p != nil {
-			places[name] = p
-			continue
-		}
-		s.place, err = databricks.New(databricks.Options{Name: name, Config: *f.Databricks, Root: f.Artifacts, Installation: "inst0001", Blobs: blobs, Transport: s.transport})
-		check(err)
-		places[name] = s.place
+		places[name] = s.client(f)
 	}
 	s.Setup = &Setup{Config: config, Repositories: repos, Fabrics: places}
 	s.Reconciler, err = New(s.t.Context(), Options{

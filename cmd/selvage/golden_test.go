@@ -135,6 +135,7 @@ func TestGolden(t *testing.T) {
 		{"status", s.status([]reconciler.Status{fresh, branch, alarmed, suspension, {Deployment: "new@production", State: "new", Drift: -1, Next: "polls every 1m0s"}})},
 		{"status_colour", coloured.status([]reconciler.Status{branch, alarmed})},
 		{"status_none", s.status(nil)},
+		{"status_refused", s.refused(reconciler.Configuration{Refused: configs.Found(configs.ConfigRefused, "selvage.yaml", "selvage.yaml:3:1: unknown key \"fo\x1b[2J\", and 2 more mistakes")}) + s.status([]reconciler.Status{branch})},
 		{"doctor", s.symptoms([]symptom{
 			{About: "configuration", OK: true, Text: "selvage.yaml: 1 deployment, 1 project, 1 fabric"},
 			{About: "project hello", Text: "poll https://git.example.com/hello.git: \x1b[2Jaccess denied", Next: "see that auth may read it"},

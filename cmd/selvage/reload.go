@@ -20,6 +20,7 @@ type reloader struct {
 	load        func() (*configs.Config, error)
 	credentials string   // folder of ${credential:NAME}; empty if there is none
 	broken      []string // files that the last load found mistakes in
+	seen        string   // what the files held then
 	tell        func(string)
 }
 
@@ -65,6 +66,11 @@ func filesOf(c *configs.Config) []string { return slices.Clone(c.Files) }
 // look loads what is on disk, and brings it into force if it is another configuration, or if a credential in it is
 // another one. What can't be loaded changes nothing, and is told.
 func (r *reloader) look(ctx context.Context, trigger string) {
+	seen := contentsOf(r.paths()) // before loading: what changes meanwhile is seen the next time
+	if trigger == onChange && seen == r.seen {
+		return // something else happened in the folder
+	}
+	r.seen = seen
 	if trigger == onSignal {
 		r.reloading()
 		defer r.tell(daemon.SdNotifyReady)

@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,4 +125,48 @@ func foldersOn(path string) []string {
 		}
 	}
 	return append(dirs, at)
+}
+
+// contentsOf is a digest of what the files at the paths hold, and the files in those that are folders, and of which YAML files
+// lie beside them: while it stays the same, nothing is read that was not there before.
+func contentsOf(paths []string) string {
+	h := sha256.New()
+	for _, path := range paths {
+		fmt.Fprintf(h, "%q\n", path)
+		info, err := os.Stat(path)
+		if err == nil && info.IsDir() {
+			entries, err := os.ReadDir(path)
+			fmt.Fprintf(h, "%v\n", err)
+			for _, e := range entries {
+				addFile(h, filepath.Join(path, e.Name()))
+			}
+			continue
+		}
+		addFile(h, path)
+		entries, _ := os.ReadDir(filepath.Dir(path))
+		for _, e := range entries {
+			if ext := filepath.Ext(e.Name()); ext == ".yaml" || ext == ".yml" {
+				fmt.Fprintf(h, "%q\n", e.Name())
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// mostBytes is more than any file of a configuration may have.
+const mostBytes = 4 << 20
+
+// addFile adds the name of a file, and what it holds or why that can't be read. A pipe would block.
+func addFile(h io.Writer, path string) {
+	info, err := os.Stat(path)
+	fmt.Fprintf(h, "%q %v\n", path, err)
+	if err != nil || !info.Mode().IsRegular() {
+		return
+	}
+	f, err := os.Open(path)
+	if err == nil {
+		defer f.Close()
+		_, err = io.Copy(h, io.LimitReader(f, mostBytes))
+	}
+	fmt.Fprintf(h, "%v\n", err)
 }
