@@ -121,6 +121,9 @@ func (r *reloader) reloading() {
 
 // refuse tells why the configuration on disk is not in force; without an error, that it is.
 func (r *reloader) refuse(ctx context.Context, code configs.Code, err error) {
+	if ctx.Err() != nil {
+		return // the daemon stops
+	}
 	var why configs.Finding
 	if err != nil {
 		why = configs.Found(code, r.now.config.File, brief(err))
