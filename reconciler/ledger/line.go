@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -95,14 +96,32 @@ func hashLine(line []byte) string {
 
 // lines reads the lines of one segment. Each call of next continues behind the last whole line, so that it can be
 // asked again when the file has grown.
+//
+// Another process may cut a torn end off and write an entry in its place, while we read: what was read before the cut and
+// what is read after it are no line together.
 type lines struct {
 	f      *os.File
+	src    source
 	br     *bufio.Reader
 	buf    []byte
-	number int   // of the line that next returned last, from 1
-	begin  int64 // offset of that line
-	end    int64 // offset behind it, where the next one begins
-	rest   int64 // bytes behind end that are no whole line, after errUnfinished
+	again  []byte // what a line is when it is read again
+	number int    // of the line that next returned last, from 1
+	begin  int64  // offset of that line
+	end    int64  // offset behind it, where the next one begins
+	rest   int64  // bytes behind end that are no whole line, after errUnfinished
+}
+
+// source notes how a file was read.
+type source struct {
+	io.Reader
+	reads int
+	short bool // the last one came to the end of the file
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	s.reads, s.short = s.reads+1, n < len(p)
+	return n, err
 }
 
 var (
@@ -115,7 +134,9 @@ func openLines(path string) (*lines, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &lines{f: f, br: bufio.NewReaderSize(f, 64<<10)}, nil
+	l := &lines{f: f, src: source{Reader: f}}
+	l.br = bufio.NewReaderSize(&l.src, 64<<10)
+	return l, nil
 }
 
 // next returns the next line without its newline, valid until the next call. At the end of the file the error is io.EOF, or
@@ -123,6 +144,7 @@ func openLines(path string) (*lines, error) {
 func (l *lines) next() ([]byte, error) {
 	l.buf = l.buf[:0]
 	var n int64
+	reads := l.src.reads
 	for {
 		part, err := l.br.ReadSlice('\n')
 		n += int64(len(part))
@@ -131,6 +153,14 @@ func (l *lines) next() ([]byte, error) {
 		}
 		switch {
 		case err == nil:
+			// The end of the file is where it may be cut, and what one read leaves out another one may have seen anew.
+			if l.src.reads != reads || l.src.short {
+				if stands, err := l.stands(n); err != nil {
+					return nil, err
+				} else if !stands {
+					return nil, l.unfinished(n)
+				}
+			}
 			l.number++
 			l.begin, l.end = l.end, l.end+n
 			if n > MaxLine {
@@ -143,14 +173,33 @@ func (l *lines) next() ([]byte, error) {
 		case n == 0:
 			return nil, io.EOF
 		default:
-			l.rest = n
-			if _, err := l.f.Seek(l.end, io.SeekStart); err != nil {
-				return nil, err
-			}
-			l.br.Reset(l.f)
-			return nil, errUnfinished
+			return nil, l.unfinished(n)
 		}
 	}
+}
+
+// unfinished goes back to the end of the last whole line, behind which there are n bytes.
+func (l *lines) unfinished(n int64) error {
+	l.rest = n
+	if _, err := l.f.Seek(l.end, io.SeekStart); err != nil {
+		return err
+	}
+	l.br.Reset(&l.src)
+	return errUnfinished
+}
+
+// stands reports whether the n bytes behind the last line are still those that were just read. Of a line that is too long, they
+// are not compared.
+func (l *lines) stands(n int64) (bool, error) {
+	if n > MaxLine {
+		return true, nil
+	}
+	l.again = slices.Grow(l.again[:0], int(n))[:n]
+	_, err := l.f.ReadAt(l.again, l.end)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return err == nil && bytes.Equal(l.again, l.buf), nil
 }
 
 func (l *lines) Close() error { return l.f.Close() }

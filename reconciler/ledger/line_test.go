@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +72,70 @@ func FuzzLine(f *testing.F) {
 			t.Fatalf("read again it differs (-first +again):\n%s", diff)
 		}
 	})
+}
+
+// mended is a file whose torn end is cut off, and written over, after the first read of it.
+type mended struct {
+	*os.File
+	mend func()
+}
+
+func (m *mended) Read(p []byte) (int, error) {
+	n, err := m.File.Read(p)
+	if m.mend != nil {
+		m.mend()
+		m.mend = nil
+	}
+	return n, err
+}
+
+// A torn end that is cut off between two reads of a line does not become part of one.
+func TestLinesOverACut(t *testing.T) {
+	const first, second = `{"seq":1,"text":"whole"}`, `{"seq":2,"text":"written in the place of the torn one"}`
+	for _, torn := range []string{
+		`{"seq":1000,"time":`,     // together with the rest of the second: no JSON
+		`{"seq":2,"text":"wrong `, // together with it: JSON that nobody wrote
+		`{`,
+		second,
+	} {
+		path := filepath.Join(t.TempDir(), "segment")
+		if err := os.WriteFile(path, []byte(first+"\n"+torn), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		l, err := openLines(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		l.src.Reader = &mended{l.f, func() {
+			if err := os.Truncate(path, int64(len(first)+1)); err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if _, err := f.WriteString(second + "\n"); err != nil {
+				t.Fatal(err)
+			}
+		}}
+		var got []string
+		for range 10 {
+			line, err := l.next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err == nil {
+				got = append(got, string(line))
+			} else if !errors.Is(err, errUnfinished) {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff([]string{first, second}, got); diff != "" || l.number != 2 || l.end != int64(len(first)+len(second)+2) {
+			t.Errorf("behind %q -want +got\n%s%d lines, %d bytes", torn, diff, l.number, l.end)
+		}
+	}
 }
 
 // Verify, Read and Open of a file of arbitrary bytes: they agree about what it holds, end, and never call bytes an entry that are not.
