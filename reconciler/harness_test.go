@@ -280,7 +280,7 @@ func (s *site) try() (Decision, error) {
 	if _, err := s.Repositories["hello"].Poll(context.Background(), []gitwatch.Follow{follow(d)}); err != nil {
 		s.t.Fatal(err)
 	}
-	s.sighted(context.Background(), s.Repositories["hello"], d)
+	s.sighted(context.Background(), s.Setup, d)
 	return s.reconcile(context.Background(), d, ask{})
 }
 

@@ -209,7 +209,8 @@ type newest struct {
 }
 
 // sighted notes the newest candidate, so that work for an older one stops (law 9).
-func (r *Reconciler) sighted(ctx context.Context, repo *gitwatch.Repository, d *configs.Deployment) {
+func (r *Reconciler) sighted(ctx context.Context, s *Setup, d *configs.Deployment) {
+	repo := s.Repositories[d.Project.Name]
 	last := repo.Last()
 	revisions, _, err := repo.Candidates(ctx, follow(d))
 	if err != nil || last == nil || len(revisions) == 0 {

@@ -193,7 +193,7 @@ func (r *Reconciler) polled(ctx context.Context, dir string, err error) {
 	r.mu.Unlock()
 	for _, d := range ds {
 		if err == nil {
-			r.sighted(ctx, s.Repositories[d.Project.Name], d)
+			r.sighted(ctx, s, d)
 		}
 		r.queue.wake(d.Name())
 	}
