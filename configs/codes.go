@@ -35,6 +35,8 @@ const (
 	TagUnparsable Code = "tag_unparsable"
 	TagNotCommit  Code = "tag_not_commit"
 	TagRenamed    Code = "tag_renamed"
+	TagForeign    Code = "tag_foreign"
+	TagAmbiguous  Code = "tag_ambiguous"
 	FileOdd       Code = "file_odd"
 	FileCase      Code = "file_case"
 )
@@ -145,9 +147,11 @@ var codes = map[Code]meaning{
 
 	RefOdd:        {Note, "a branch or tag was ignored", "delete it in the repository, or give it another name"},
 	RefMissing:    {Wait, "the repository has nothing that the deployment follows", "push it, or mend follow: of the deployment in selvage.yaml"},
-	TagUnparsable: {Note, "the tag was passed over: what follows its last slash is no version", "release under a version such as 1.2.3, or set order: tagged"},
+	TagUnparsable: {Note, "what follows the last slash of the tag is no version, so that it is older than every tag that has one", "release under a version such as 1.2.3, or set order: tagged"},
 	TagNotCommit:  {Note, "the tag was passed over: it names no commit", "tag a commit"},
 	TagRenamed:    {Note, "the tag was made under another name than it has now", "find out who copied it; a tag made for one release should not stand for another"},
+	TagForeign:    {Note, "the tag was passed over: it does not release this project", "if it does, name it under tags: of the project in selvage.yaml"},
+	TagAmbiguous:  {Block, "it is not clear which project the tag releases, so that it is not taken", "set tags: of the project in selvage.yaml"},
 	FileOdd:       {Skip, "a file or folder is ignored because of its name", "give it a plain name in the repository"},
 	FileCase:      {Note, "two names in one folder differ only in upper and lower case", "rename one of them: some systems can't hold both"},
 

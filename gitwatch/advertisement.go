@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 
@@ -97,6 +99,18 @@ func readAdvertisement(r io.Reader, subject string, maxRefs int) (*advertisement
 	}
 	sort.Slice(adv.refs, func(i, j int) bool { return adv.refs[i].Name < adv.refs[j].Name })
 	return adv, nil
+}
+
+// head is the full name of the branch that HEAD of the remote stands for (git's
+// Documentation/gitprotocol-capabilities.txt, "symref"); empty where it names no branch that is listed.
+func (a *advertisement) head() string {
+	for word := range strings.FieldsSeq(a.capabilities) {
+		name, ok := strings.CutPrefix(word, "symref=HEAD:")
+		if ok && strings.HasPrefix(name, "refs/heads/") && slices.ContainsFunc(a.refs, func(r Ref) bool { return r.Name == name }) {
+			return name
+		}
+	}
+	return ""
 }
 
 // nextLine is the payload of the next pkt-line without its line end; empty for a flush.

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
-
 	"selvage/configs"
 )
 
@@ -19,13 +17,21 @@ const maxPassedOver = 20
 // Candidates lists what a deployment may choose from, newest first, as of the last sighting: the head
 // of a branch, or every tag that matches. The reconciler takes the newest whose gates pass.
 //
-// Versions of order semver are read leniently: v1.2, 22.0.0, 1.0. Prereleases are
-// candidates, and older than their release; a pattern that leaves them out is the way not to get them. Two tags
-// of one version are ordered by their date, then by name, so that the order never depends on chance.
+// Order semver is total, and goes by what follows the last slash of the tag:
 //
-// What is passed over is told by findings: older tags, tags without a version, tags of
-// something else than a commit, odd names. An empty answer without an error carries a finding that says why
-// it is empty. It returns ErrNotSeen before the first successful Poll.
+//  1. Tags with a version come before those without one, the greater version first. Versions are read
+//     leniently: v1.2, 22.0.0, 1.00, 1.2.3.4, 1.0.0-rc.1, 1.2.3dev0, numbers of any size. Missing parts are 0,
+//     and neither leading zeros nor builds (+sha.5) count. A prerelease is a candidate, and older than its
+//     release; a pattern that leaves it out is the way not to get it.
+//  2. Tags of one version (1.0, 1.00, v1), and tags without any (hghj, scala-release, v3345e456), are
+//     ordered by the date that the tagger wrote, the later first; a lightweight tag has that of its commit.
+//  3. Tags of one date are ordered by name, the greater first, so that the order never depends on chance.
+//
+// Order tagged goes by 2 and 3 alone.
+//
+// Tags of something else than a commit and odd names are left out, and told by findings; PassedOver tells of
+// the others. An empty answer without an error carries a finding that says why it is empty. It
+// returns ErrNotSeen before the first successful Poll.
 func (r *Repository) Candidates(ctx context.Context, f Follow) ([]Revision, []configs.Finding, error) {
 	if err := f.Check(); err != nil {
 		return nil, nil, err
@@ -68,7 +74,8 @@ func notFetched(name, object string) error {
 // candidate is a revision with what it is ordered by.
 type candidate struct {
 	Revision
-	version *semver.Version
+	version   version
+	versioned bool
 }
 
 func (r *Repository) tagCandidates(ctx context.Context, f Follow, last *Sighting, held heldRefs) ([]Revision, []configs.Finding, error) {
@@ -97,10 +104,7 @@ func (r *Repository) tagCandidates(ctx context.Context, f Follow, last *Sighting
 		}
 		c := candidate{Revision: rev}
 		if f.Order != Tagged {
-			if c.version, err = semver.NewVersion(rev.Version); err != nil {
-				findings = append(findings, configs.Found(configs.TagUnparsable, rev.Name, fmt.Sprintf("%q", printable(rev.Version, 120))))
-				continue
-			}
+			c.version, c.versioned = parseVersion(rev.Version)
 		}
 		candidates = append(candidates, c)
 	}
@@ -111,20 +115,42 @@ func (r *Repository) tagCandidates(ctx context.Context, f Follow, last *Sighting
 	revisions := make([]Revision, len(candidates))
 	for i, c := range candidates {
 		revisions[i] = c.Revision
-		if i > 0 && i <= maxPassedOver {
-			findings = append(findings, configs.Found(configs.TagSkipped, c.Name, "older than "+candidates[0].Name))
-		}
-	}
-	if more := len(candidates) - 1 - maxPassedOver; more > 0 {
-		findings = append(findings, configs.Found(configs.TagSkipped, f.Tag, fmt.Sprintf("and %d more, older than %s", more, candidates[0].Name)))
 	}
 	return revisions, findings, nil
 }
 
 func newestFirst(a, b candidate) int {
 	var byVersion int
-	if a.version != nil && b.version != nil {
-		byVersion = b.version.Compare(a.version)
+	switch {
+	case a.versioned && b.versioned:
+		byVersion = b.version.compare(a.version)
+	case a.versioned:
+		byVersion = -1
+	case b.versioned:
+		byVersion = 1
 	}
 	return cmp.Or(byVersion, b.Tagged.Compare(a.Tagged), strings.Compare(b.Name, a.Name))
+}
+
+// PassedOver tells which tags are older than the newest of some candidates of f, and where those stand that
+// have no version to go by. The candidates are in the order of Candidates.
+func PassedOver(f Follow, candidates []Revision) []configs.Finding {
+	var findings []configs.Finding
+	for i, c := range candidates {
+		if f.Branch != "" || i > maxPassedOver {
+			break
+		}
+		_, versioned := parseVersion(c.Version)
+		switch {
+		case !versioned && f.Order != Tagged:
+			findings = append(findings, configs.Found(configs.TagUnparsable, c.Name,
+				fmt.Sprintf("%q is number %d of %d, counted from the newest", printable(c.Version, 120), i+1, len(candidates))))
+		case i > 0:
+			findings = append(findings, configs.Found(configs.TagSkipped, c.Name, "older than "+candidates[0].Name))
+		}
+	}
+	if more := len(candidates) - 1 - maxPassedOver; more > 0 {
+		findings = append(findings, configs.Found(configs.TagSkipped, f.Tag, fmt.Sprintf("and %d more, older than %s", more, candidates[0].Name)))
+	}
+	return findings
 }

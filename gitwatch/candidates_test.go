@@ -60,9 +60,12 @@ func TestCandidates(t *testing.T) {
 			[]string{"tag_skipped Order/1.10.0", "tag_skipped Order/1.10.0-rc.1", "tag_skipped Order/1.9.0", "tag_skipped Order/v1.2"}},
 		{Follow{Tag: "Order/*", Order: Tagged}, []string{"Order/22.0.0", "Order/v1.2", "Order/1.10.0-rc.1", "Order/1.10.0", "Order/1.9.0"},
 			[]string{"tag_skipped Order/v1.2", "tag_skipped Order/1.10.0-rc.1", "tag_skipped Order/1.10.0", "tag_skipped Order/1.9.0"}},
-		{Follow{Tag: "Lenient/*"}, []string{"Lenient/2", "Lenient/01.2", "Lenient/1.00", "Lenient/v1", "Lenient/v1-release"},
-			[]string{"tag_unparsable Lenient/1.2.3.4", "tag_unparsable Lenient/hghj", "tag_unparsable Lenient/v3345e456",
-				"tag_skipped Lenient/01.2", "tag_skipped Lenient/1.00", "tag_skipped Lenient/v1", "tag_skipped Lenient/v1-release"}},
+		{Follow{Tag: "Lenient/*"}, []string{"Lenient/2", "Lenient/1.2.3.4", "Lenient/01.2", "Lenient/1.00", "Lenient/v1", "Lenient/v1-release", "Lenient/hghj", "Lenient/v3345e456"},
+			[]string{"tag_skipped Lenient/1.2.3.4", "tag_skipped Lenient/01.2", "tag_skipped Lenient/1.00", "tag_skipped Lenient/v1", "tag_skipped Lenient/v1-release",
+				"tag_unparsable Lenient/hghj", "tag_unparsable Lenient/v3345e456"}},
+		{Follow{Tag: "Lenient/[hv]*[!1-9]"}, []string{"Lenient/v1-release", "Lenient/hghj"}, []string{"tag_unparsable Lenient/hghj"}},
+		{Follow{Tag: "Lenient/hghj"}, []string{"Lenient/hghj"}, []string{"tag_unparsable Lenient/hghj"}},
+		{Follow{Tag: "Lenient/{hghj,v3345e456}", Order: Tagged}, []string{"Lenient/hghj", "Lenient/v3345e456"}, []string{"tag_skipped Lenient/v3345e456"}},
 		{Follow{Tag: "Tie/*"}, []string{"Tie/v1.0.0", "Tie/1.0.0", "Tie/1.0"},
 			[]string{"tag_skipped Tie/1.0.0", "tag_skipped Tie/1.0"}},
 		{Follow{Tag: "Odd/*"}, []string{"Odd/3.0.0"},
@@ -80,6 +83,7 @@ func TestCandidates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			findings = append(findings, PassedOver(test.follow, revisions)...)
 			if d := cmp.Diff(test.want, names(revisions)); d != "" {
 				t.Errorf("candidates (-want +got):\n%s", d)
 			}
@@ -90,6 +94,29 @@ func TestCandidates(t *testing.T) {
 				t.Errorf("findings (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+func TestPassedOverSaysWhere(t *testing.T) {
+	var revisions []Revision
+	for i := range 30 {
+		revisions = append(revisions, Revision{Name: fmt.Sprintf("P/x%d", i), Version: fmt.Sprintf("x%d", i)})
+	}
+	findings := PassedOver(Follow{Tag: "P/*"}, revisions)
+	if n := len(findings); n != maxPassedOver+2 {
+		t.Fatalf("%d findings", n)
+	}
+	for i, want := range map[int]string{
+		0:                 `what follows the last slash of the tag is no version, so that it is older than every tag that has one: "x0" is number 1 of 30, counted from the newest`,
+		7:                 `what follows the last slash of the tag is no version, so that it is older than every tag that has one: "x7" is number 8 of 30, counted from the newest`,
+		maxPassedOver + 1: "the tag was passed over: and 9 more, older than P/x0",
+	} {
+		if findings[i].Text != want {
+			t.Error(findings[i].Text)
+		}
+	}
+	if findings := PassedOver(followMain, revisions[:1]); findings != nil {
+		t.Errorf("a branch: %v", findings)
 	}
 }
 

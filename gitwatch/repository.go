@@ -5,8 +5,8 @@
 // deployments follow, shared by all of them. Poll reads the refs of the remote with a single
 // request and fetches only when a followed one is new or has moved; its Sighting is the fresh read
 // that the laws of deleting count. Candidates orders what a deployment may choose from, Resolve
-// finds one revision by name, Ancestor compares two, and Tree is the read-only file tree of a
-// commit. A Watcher polls many repositories.
+// finds one revision by name, Ancestor compares two, Touched tells which files of a name a commit
+// changed, and Tree is the read-only file tree of a commit. A Watcher polls many repositories.
 //
 // Everything that comes from a remote is hostile: it is bounded in time, bytes and count, odd names
 // are dropped with a finding before they reach the disk, and whatever is missing is an error and
@@ -61,6 +61,7 @@ func (e *LimitError) Error() string {
 type Limits struct {
 	MaxFileSize int64 // bytes of one file; 64 MiB
 	MaxFiles    int   // entries of all folders looked at through one Tree; 50,000
+	MaxScanned  int   // entries of the different folders that one Find or Touched looks at; 2,000,000
 	MaxDepth    int   // path elements; 64
 	MaxPath     int   // bytes of a path; 1,024
 	MaxTotal    int64 // bytes of file content read through one Tree, repeated reads counted again; 512 MiB
@@ -73,6 +74,7 @@ func (l Limits) withDefaults() Limits {
 	return Limits{
 		MaxFileSize: or(l.MaxFileSize, 64<<20),
 		MaxFiles:    or(l.MaxFiles, 50_000),
+		MaxScanned:  or(l.MaxScanned, 2_000_000),
 		MaxDepth:    or(l.MaxDepth, 64),
 		MaxPath:     or(l.MaxPath, 1024),
 		MaxTotal:    or(l.MaxTotal, 512<<20),
@@ -113,6 +115,7 @@ type Repository struct {
 	address address
 	limits  Limits
 	store   *store
+	finder  *finder
 
 	polling chan struct{} // holds one token: Poll is exclusive, and waiting for it ends with the context
 
@@ -157,6 +160,7 @@ func Open(o Options) (*Repository, error) {
 		ancestry: map[[2]string]bool{},
 		tags:     map[string]target{},
 	}
+	r.finder = newFinder(r.store, r.limits)
 	if _, err := r.loadHeld(); err != nil {
 		return nil, err
 	}

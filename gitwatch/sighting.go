@@ -22,6 +22,7 @@ type Sighting struct {
 	Number int64
 	At     time.Time
 	Refs   []Ref             // branches and tags, by name
+	Head   string            // full name of the default branch, as the remote says; empty where it doesn't
 	Odd    []configs.Finding // refs that were dropped
 	// Fetched is the size of the pack that this poll had to fetch, in bytes; 0 if the mirror
 	// held all that is followed.
@@ -50,8 +51,8 @@ type Follow struct {
 type Order string
 
 const (
-	// Semver orders by the version after the last slash of the tag, as semantic versions: 1.10.0
-	// comes after 1.9.0, and 2.0.0-rc.1 before 2.0.0. A leading v and missing parts are fine.
+	// Semver orders by the version after the last slash of the tag: 1.10.0 comes after 1.9.0, and
+	// 2.0.0-rc.1 before 2.0.0. See Candidates.
 	Semver Order = "semver"
 	// Tagged orders by the date in the tag; for a lightweight tag, by that of its commit. Whoever
 	// makes a tag chooses its date.
@@ -138,7 +139,7 @@ func (r *Repository) poll(ctx context.Context, follows []Follow) (*Sighting, err
 			}
 		}
 	}
-	s := &Sighting{At: at, Refs: adv.refs, Odd: adv.odd}
+	s := &Sighting{At: at, Refs: adv.refs, Odd: adv.odd, Head: adv.head()}
 	if len(moved) > 0 {
 		if s.Fetched, err = r.fetch(ctx, remote.at(), adv.capabilities, moved); err != nil {
 			return nil, err

@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"sort"
+	"strconv"
 	"sync"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
@@ -124,6 +129,47 @@ func readObject(s *filesystem.Storage, id plumbing.Hash, max int64) (plumbing.Ob
 		return 0, nil, fmt.Errorf("its content has the id %s: the mirror is damaged; delete the folder, and the next poll makes it anew", got)
 	}
 	return obj.Type(), content, nil
+}
+
+// folder reads a tree object, sorted by name. An object that isn't one, or that lists one name twice, is an error:
+// there is no telling which of two files of one name people have reviewed.
+func (s *store) folder(ctx context.Context, id plumbing.Hash) ([]entry, error) {
+	kind, content, err := s.read(ctx, id.String(), maxMetaObject)
+	if err != nil {
+		return nil, err
+	}
+	if kind != plumbing.TreeObject {
+		return nil, fmt.Errorf("git object %s is a %s where a folder should be", id, kind)
+	}
+	var tree object.Tree
+	if err := tree.Decode(memory(kind, content)); err != nil {
+		return nil, fmt.Errorf("read folder %s: %w", id, err)
+	}
+	entries := make([]entry, len(tree.Entries))
+	for i, e := range tree.Entries {
+		entries[i] = entry{name: e.Name, id: e.Hash, odd: oddFileName(e.Name)}
+		switch e.Mode {
+		case filemode.Dir:
+			entries[i].mode = fs.ModeDir | 0o555
+		case filemode.Regular, filemode.Deprecated:
+			entries[i].mode = 0o444
+		case filemode.Executable:
+			entries[i].mode = 0o555
+		case filemode.Symlink:
+			entries[i].mode = fs.ModeSymlink | 0o777
+		case filemode.Submodule:
+			entries[i].mode = fs.ModeIrregular
+		default:
+			return nil, fmt.Errorf("folder %s: %s has the unknown mode %s", id, strconv.Quote(printable(e.Name, 120)), e.Mode)
+		}
+	}
+	sort.Slice(entries, func(i, j int) bool { return entries[i].name < entries[j].name })
+	for i := 1; i < len(entries); i++ {
+		if entries[i].name == entries[i-1].name {
+			return nil, fmt.Errorf("folder %s lists %s twice", id, strconv.Quote(printable(entries[i].name, 120)))
+		}
+	}
+	return entries, nil
 }
 
 // memory makes an object that go-git's decoders take.

@@ -14,8 +14,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"selvage/configs"
 )
@@ -39,6 +37,7 @@ var ErrOddName = errors.New("the entry has an odd name and is not read")
 // Its methods may be called concurrently.
 type Tree struct {
 	store  *store
+	finder *finder
 	limits Limits
 	commit string
 
@@ -71,7 +70,7 @@ func (r *Repository) Tree(ctx context.Context, commit string) (*Tree, error) {
 		return nil, fmt.Errorf("read the tree of %s: %w", printable(commit, 60), err)
 	}
 	t := &Tree{
-		store: r.store, limits: r.limits, commit: commit,
+		store: r.store, finder: r.finder, limits: r.limits, commit: commit,
 		folders: map[string]*folder{}, decoded: map[plumbing.Hash][]entry{}, odd: map[string]configs.Finding{},
 	}
 	if _, err := t.addFolder(".", c.TreeHash); err != nil {
@@ -178,7 +177,7 @@ func (t *Tree) addFolder(name string, id plumbing.Hash) (*folder, error) {
 	entries, ok := t.decoded[id]
 	if !ok {
 		var err error
-		if entries, err = t.decode(id); err != nil {
+		if entries, err = t.store.folder(context.Background(), id); err != nil {
 			return nil, err
 		}
 		t.decoded[id] = entries
@@ -205,47 +204,6 @@ func (t *Tree) addFolder(name string, id plumbing.Hash) (*folder, error) {
 	}
 	t.folders[name] = f
 	return f, nil
-}
-
-// decode reads a tree object. An object that isn't one, or that lists one name twice, is an error:
-// there is no telling which of two files of one name people have reviewed.
-func (t *Tree) decode(id plumbing.Hash) ([]entry, error) {
-	kind, content, err := t.store.read(context.Background(), id.String(), maxMetaObject)
-	if err != nil {
-		return nil, err
-	}
-	if kind != plumbing.TreeObject {
-		return nil, fmt.Errorf("git object %s is a %s where a folder should be", id, kind)
-	}
-	var tree object.Tree
-	if err := tree.Decode(memory(kind, content)); err != nil {
-		return nil, fmt.Errorf("read folder %s: %w", id, err)
-	}
-	entries := make([]entry, len(tree.Entries))
-	for i, e := range tree.Entries {
-		entries[i] = entry{name: e.Name, id: e.Hash, odd: oddFileName(e.Name)}
-		switch e.Mode {
-		case filemode.Dir:
-			entries[i].mode = fs.ModeDir | 0o555
-		case filemode.Regular, filemode.Deprecated:
-			entries[i].mode = 0o444
-		case filemode.Executable:
-			entries[i].mode = 0o555
-		case filemode.Symlink:
-			entries[i].mode = fs.ModeSymlink | 0o777
-		case filemode.Submodule:
-			entries[i].mode = fs.ModeIrregular
-		default:
-			return nil, fmt.Errorf("folder %s: %s has the unknown mode %s", id, strconv.Quote(printable(e.Name, 120)), e.Mode)
-		}
-	}
-	sort.Slice(entries, func(i, j int) bool { return entries[i].name < entries[j].name })
-	for i := 1; i < len(entries); i++ {
-		if entries[i].name == entries[i-1].name {
-			return nil, fmt.Errorf("folder %s lists %s twice", id, strconv.Quote(printable(entries[i].name, 120)))
-		}
-	}
-	return entries, nil
 }
 
 // read gives the content of a file within the limits.
