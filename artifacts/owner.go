@@ -27,6 +27,23 @@ const (
 	ByName    Rule = "name"    // its name, and no other's, is what precedes the last slash
 )
 
+// Why is the rule as a sentence about the tag.
+func (r Rule) Why() string {
+	switch r {
+	case ByTags:
+		return "tags: of the project in selvage.yaml names it"
+	case ByCommit:
+		return "its commit changed this project's " + ProjectFile + " alone"
+	case ByOnly:
+		return "its commit holds no other project"
+	case ByVersion:
+		return "it ends in the version of this project alone"
+	case ByName:
+		return "it begins with the name of this project alone"
+	}
+	return ""
+}
+
 // Claim is a project that comes into question for a tag.
 type Claim struct {
 	Path    string

@@ -54,6 +54,9 @@ func (rd *round) build(ctx context.Context) error {
 	if rd.target.By != "" {
 		text += ", released by " + rd.target.By + " (claimed)"
 	}
+	if len(rd.tenants[rd.d.Project.Name].projects) > 1 && rd.rule != "" { // whose the tag is was a question
+		text += "; it is this project's tag: " + rd.rule.Why()
+	}
 	_, err := rd.record(ctx, ledger.Entry{Kind: kindRelease, Deployment: rd.name, Text: text, Data: encode(rd.target)})
 	if err != nil {
 		return rd.fail(configs.LedgerFailed, err)

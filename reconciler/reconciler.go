@@ -42,6 +42,7 @@ type Reconciler struct {
 	Options
 	queue     *queue
 	documents documents
+	owners    owners
 
 	// reloading is held while the setup is exchanged, and before mu. It guards watcher, and writing setup.
 	reloading sync.Mutex
@@ -208,16 +209,21 @@ type newest struct {
 	sighting time.Time
 }
 
-// sighted notes the newest candidate, so that work for an older one stops (law 9).
+// sighted notes the newest candidate that releases the project, so that work for an older one stops (law 9). Where
+// that is not known it notes nothing: what may be another project's stops nobody.
 func (r *Reconciler) sighted(ctx context.Context, s *Setup, d *configs.Deployment) {
 	repo := s.Repositories[d.Project.Name]
 	last := repo.Last()
 	revisions, _, err := repo.Candidates(ctx, follow(d))
-	if err != nil || last == nil || len(revisions) == 0 {
+	if err != nil || last == nil {
+		return
+	}
+	first, any, err := r.owners.sieve(s.tenants[d.Project.Name], follow(d), revisions).at(ctx, 0)
+	if err != nil || !any {
 		return
 	}
 	r.mu.Lock()
-	r.newest[d.Name()] = newest{revisions[0].Commit, last.At}
+	r.newest[d.Name()] = newest{first.Commit, last.At}
 	r.mu.Unlock()
 }
 

@@ -36,8 +36,9 @@ type round struct {
 
 	known      Deployed // as of the beginning of the round
 	sighting   time.Time
-	target     Revision // what to reconcile to
-	newest     string   // commit of the newest candidate
+	target     Revision       // what to reconcile to
+	newest     string         // commit of the newest candidate
+	rule       artifacts.Rule // why the target's tag is this project's
 	moved      *configs.Finding
 	descends   bool
 	passed     []string // commits of newer candidates, when a person asked for an older one

@@ -30,8 +30,9 @@ type Setup struct {
 
 	looks     map[string]*looks // by fabric
 	followers map[string][]*configs.Deployment
-	terms     map[string]terms  // by deployment
-	builds    map[string]string // by project: what besides the commit decides what is built
+	terms     map[string]terms   // by deployment
+	builds    map[string]string  // by project: what besides the commit decides what is built
+	tenants   map[string]*tenant // by project
 	since     time.Time
 
 	users    int  // rounds and polls that work by it; Reconciler.mu guards it
@@ -62,6 +63,7 @@ func digestOf(values ...any) string {
 // if there is one.
 func (s *Setup) prepare(before *Setup) {
 	s.looks, s.followers, s.terms, s.builds = map[string]*looks{}, map[string][]*configs.Deployment{}, map[string]terms{}, map[string]string{}
+	s.tenants = tenants(s.Config, s.Repositories)
 	s.since = time.Now()
 	for name, place := range s.Fabrics {
 		if before != nil && before.Fabrics[name] == place {

@@ -139,7 +139,7 @@ func atLevel(l configs.Level) func(configs.Finding) bool {
 // passedOver are findings about tags that were not chosen.
 func passedOver(f configs.Finding) bool {
 	switch f.Code {
-	case configs.TagSkipped, configs.TagUnparsable, configs.TagNotCommit, configs.TagRenamed, configs.RefOdd, configs.NotDescendant:
+	case configs.TagSkipped, configs.TagForeign, configs.TagUnparsable, configs.TagNotCommit, configs.TagRenamed, configs.RefOdd, configs.NotDescendant:
 		return true
 	}
 	return false
