@@ -147,7 +147,7 @@ var codes = map[Code]meaning{
 
 	RefOdd:        {Note, "a branch or tag was ignored", "delete it in the repository, or give it another name"},
 	RefMissing:    {Wait, "the repository has nothing that the deployment follows", "push it, or mend follow: of the deployment in selvage.yaml"},
-	TagUnparsable: {Note, "what follows the last slash of the tag is no version, so that it is older than every tag that has one", "release under a version such as 1.2.3, or set order: tagged"},
+	TagUnparsable: {Note, "what ends the tag is no version, so that it counts as older than every tag with one", "release under a version such as 1.2.3, or set order: tagged"},
 	TagNotCommit:  {Note, "the tag was passed over: it names no commit", "tag a commit"},
 	TagRenamed:    {Note, "the tag was made under another name than it has now", "find out who copied it; a tag made for one release should not stand for another"},
 	TagForeign:    {Note, "the tag was passed over: it does not release this project", "if it does, name it under tags: of the project in selvage.yaml"},

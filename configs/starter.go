@@ -23,6 +23,16 @@ type StarterProject struct {
 	Path      string   // its folder in the repository; empty or "." at the root
 	FabricIDs []string // that its jobs are committed for
 	TagPrefix string   // of its release tags, with or without the slash at its end; empty: every tag
+	// OwnTags: its tags have to be named, because the repository doesn't say of all of them whose they are.
+	OwnTags bool
+	Unclear int          // tags that may be its own or another project's
+	Left    []StarterJob // that can't be deployed
+}
+
+// StarterJob is a job that can't be deployed because of its scheduler.
+type StarterJob struct {
+	Key       string // "jobs/x"
+	Scheduler string // "Composer"
 }
 
 // Starter writes a commented selvage.yaml for a repository, or, without projects, one to fill in. It
@@ -58,14 +68,19 @@ func Starter(s StarterData) []byte {
 		if p.path != "." {
 			fmt.Fprintf(&b, "    path: %s   # the folder of pbt_project.yml\n", scalar(p.path))
 		}
+		b.WriteString(starterTags(p))
 		b.WriteString("    # prophecy_id: 3224   # the project's id in the authoring tool, where its jobs hold a placeholder for it\n")
 		b.WriteString(starterAuth(git))
+		b.WriteString(starterLeft(p.left))
 	}
 	for _, why := range left {
 		fmt.Fprintf(&b, "  # Left out: %s.\n", why)
 	}
 
 	b.WriteString(starterDeployments)
+	if !slices.ContainsFunc(projects, func(p presented) bool { return len(p.fabrics) > 0 }) {
+		b.WriteString("  []   # none of the jobs can be deployed yet\n")
+	}
 	for _, p := range projects {
 		for _, f := range fabrics {
 			if !slices.Contains(p.fabrics, f.id) {
@@ -110,32 +125,68 @@ func starterAuth(git string) string {
 	return ""
 }
 
+// starterTags is a project's tags where the repository doesn't say whose they are.
+func starterTags(p presented) string {
+	switch {
+	case p.own:
+		return fmt.Sprintf("    tags: [%s]   # that release this project: the repository does not say so of all of them\n", scalar(p.tag))
+	case p.unclear > 0:
+		return fmt.Sprintf("    # tags: [%s]   # say which release this project: of %d it is not clear\n", scalar(p.tag), p.unclear)
+	}
+	return ""
+}
+
+// starterLeft names the jobs that are left out.
+func starterLeft(left []StarterJob) string {
+	const most = 10
+	var b strings.Builder
+	for i, j := range left {
+		if i == most {
+			fmt.Fprintf(&b, "    # and %d more.\n", len(left)-most)
+			break
+		}
+		fmt.Fprintf(&b, "    # Not deployed: %s, whose scheduler is %s.\n", comment(j.Key), comment(j.Scheduler))
+	}
+	return b.String()
+}
+
 // presented is a project with everything in a form that loads.
 type presented struct {
 	name, path, tag string
+	own             bool // tag has to stand under tags
+	unclear         int
 	fabrics         []string
+	left            []StarterJob
 }
 
 // presentable gives each project a name that the file allows and nobody else has, and says which can't
 // be written down.
 func presentable(projects []StarterProject) (fit []presented, left []string) {
-	taken := map[string]bool{}
+	taken, namesakes := map[string]bool{}, map[string]int{}
+	for _, p := range projects {
+		namesakes[nameOf(p.Name, map[string]bool{})]++
+	}
 	for _, p := range projects {
 		folder := cmp.Or(p.Path, ".")
 		if !usable(folder) || notFolder(folder) {
 			left = append(left, fmt.Sprintf("a project in the folder %s, whose name can't stand in this file", comment(p.Path)))
 			continue
 		}
-		q := presented{name: nameOf(p.Name, taken), path: path.Clean(folder), tag: "*"}
+		q := presented{path: path.Clean(folder), tag: "*", unclear: p.Unclear, left: p.Left}
+		name := p.Name
+		if namesakes[nameOf(name, map[string]bool{})] > 1 && q.path != "." {
+			name = q.path // the folders of projects of one name differ
+		}
+		q.name = nameOf(name, taken)
 		if prefix := strings.TrimSuffix(p.TagPrefix, "/"); usable(prefix) && notTag(literal(prefix)+"/*") == "" {
-			q.tag = literal(prefix) + "/*"
+			q.tag, q.own = literal(prefix)+"/*", p.OwnTags
 		}
 		for _, id := range p.FabricIDs {
 			if prophecyID.MatchString(id) && !slices.Contains(q.fabrics, id) {
 				q.fabrics = append(q.fabrics, id)
 			}
 		}
-		if len(q.fabrics) == 0 {
+		if len(q.fabrics) == 0 && len(q.left) == 0 {
 			q.fabrics = []string{""}
 		}
 		fit = append(fit, q)
@@ -160,6 +211,9 @@ func fabricsOf(projects []presented) []starterFabric {
 			}
 			out = append(out, starterFabric{name, id})
 		}
+	}
+	if len(out) == 0 {
+		out = []starterFabric{{"production", ""}}
 	}
 	return out
 }

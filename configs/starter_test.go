@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,10 +50,10 @@ func TestStarter(t *testing.T) {
 		got = append(got, line{d.Name(), d.Project.Path, d.Follow.Tag, strings.Join(d.Fabric.ProphecyIDs, " "), strings.Join(d.Jobs, " ")})
 	}
 	want := []line{
-		{"hello-world-2@fabric_4005", "", `R\[1\]/*`, "4005", ""},
-		{"hello-world@fabric_1174", "teams/a b", "HelloWorld/*", "1174", ""},
-		{"hello-world@fabric_4005", "teams/a b", "HelloWorld/*", "4005", ""},
+		{"hello-world@fabric_4005", "", `R\[1\]/*`, "4005", ""},
 		{"project@production", "x", "*", "", "jobs/*"},
+		{"teams-a-b@fabric_1174", "teams/a b", "HelloWorld/*", "1174", ""},
+		{"teams-a-b@fabric_4005", "teams/a b", "HelloWorld/*", "4005", ""},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -95,6 +96,61 @@ func TestStarterForms(t *testing.T) {
 	}
 }
 
+// Projects of one name, whatever its case, are told apart by their folders, and folders that become one name by a number.
+func TestStarterNamesakes(t *testing.T) {
+	c := loadStarter(t, StarterData{Git: "https://h/a.git", Projects: []StarterProject{
+		{Name: "Hello", Path: "."}, {Name: "hello", Path: "a/b"}, {Name: "HELLO", Path: "a-b"}, {Name: "hello-2", Path: "c"}, {Name: "other", Path: "hello"},
+	}})
+	got := map[string]string{}
+	for name, p := range c.Projects {
+		got[name] = p.Path
+	}
+	want := map[string]string{"hello": "", "a-b": "a/b", "a-b-2": "a-b", "hello-2": "c", "other": "hello"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStarterSaysWhatIsNotClear(t *testing.T) {
+	left := []StarterJob{{"jobs/nightly\n", "Composer"}}
+	for i := range 11 {
+		left = append(left, StarterJob{fmt.Sprintf("jobs/j%d", i), "MWAA"})
+	}
+	s := StarterData{Git: "https://h/a.git", Projects: []StarterProject{
+		{Name: "A", Path: "a", FabricIDs: []string{"1"}, TagPrefix: "A[1]", OwnTags: true},
+		{Name: "B", Path: "b", FabricIDs: []string{"1"}, TagPrefix: "B", Unclear: 7},
+		{Name: "C", Path: "c", FabricIDs: []string{"1"}, OwnTags: true}, // which tags, nobody knows
+		{Name: "D", Path: "d", Left: left},
+	}}
+	text := string(Starter(s))
+	for _, line := range []string{
+		`    tags: ["A\\[1\\]/*"]   # that release this project: the repository does not say so of all of them`,
+		`    # tags: ["B/*"]   # say which release this project: of 7 it is not clear`,
+		`    # Not deployed: "jobs/nightly\n", whose scheduler is "Composer".`,
+		`    # Not deployed: "jobs/j8", whose scheduler is "MWAA".`,
+		`    # and 2 more.`,
+	} {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("no line %s in\n%s", line, text)
+		}
+	}
+	if n := strings.Count(text, "tags: ["); n != 2 {
+		t.Errorf("%d lines of tags in\n%s", n, text)
+	}
+	if strings.Contains(text, "- project: d\n") {
+		t.Errorf("a project without a job to deploy has a deployment in\n%s", text)
+	}
+	// With nothing to deploy there is no deployment, and the file still loads.
+	text = string(Starter(StarterData{Git: s.Git, Projects: s.Projects[3:]}))
+	o := Options{Credentials: t.TempDir()}
+	if err := os.WriteFile(filepath.Join(o.Credentials, "production_token"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Load(write(t, text), o); err != nil || len(c.Deployments) != 0 || len(c.Projects) != 1 {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
 // FuzzStarter gives Starter any names that a repository can hold: what it writes loads.
 func FuzzStarter(f *testing.F) {
 	f.Add("https://h/a.git", "Hello", "teams/sales", "1174", "Hello")
@@ -105,7 +161,11 @@ func FuzzStarter(f *testing.F) {
 	f.Add("file:///a#b", "- -", "# x", "0", `\`)
 	f.Fuzz(func(t *testing.T, git, name, folder, id, prefix string) {
 		if !slices.ContainsFunc([]string{git, name, folder, id, prefix}, func(s string) bool { return !utf8.ValidString(s) || len(s) > 500 }) {
-			loadStarter(t, StarterData{Git: git, Projects: []StarterProject{{name, folder, []string{id}, prefix}, {name, folder, []string{id, "7"}, ""}}})
+			loadStarter(t, StarterData{Git: git, Projects: []StarterProject{
+				{Name: name, Path: folder, FabricIDs: []string{id}, TagPrefix: prefix, Unclear: 3, Left: []StarterJob{{name, folder}}},
+				{Name: name, Path: folder, FabricIDs: []string{id, "7"}},
+				{Name: name, Path: folder, Left: []StarterJob{{name, id}}},
+			}})
 		}
 	})
 }

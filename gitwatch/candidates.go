@@ -144,7 +144,7 @@ func PassedOver(f Follow, candidates []Revision) []configs.Finding {
 		switch {
 		case !versioned && f.Order != Tagged:
 			findings = append(findings, configs.Found(configs.TagUnparsable, c.Name,
-				fmt.Sprintf("%q is number %d of %d, counted from the newest", printable(c.Version, 120), i+1, len(candidates))))
+				fmt.Sprintf("%q, number %d of %d from the newest on", printable(c.Version, 120), i+1, len(candidates))))
 		case i > 0:
 			findings = append(findings, configs.Found(configs.TagSkipped, c.Name, "older than "+candidates[0].Name))
 		}

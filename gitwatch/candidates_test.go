@@ -107,8 +107,8 @@ func TestPassedOverSaysWhere(t *testing.T) {
 		t.Fatalf("%d findings", n)
 	}
 	for i, want := range map[int]string{
-		0:                 `what follows the last slash of the tag is no version, so that it is older than every tag that has one: "x0" is number 1 of 30, counted from the newest`,
-		7:                 `what follows the last slash of the tag is no version, so that it is older than every tag that has one: "x7" is number 8 of 30, counted from the newest`,
+		0:                 `what ends the tag is no version, so that it counts as older than every tag with one: "x0", number 1 of 30 from the newest on`,
+		7:                 `what ends the tag is no version, so that it counts as older than every tag with one: "x7", number 8 of 30 from the newest on`,
 		maxPassedOver + 1: "the tag was passed over: and 9 more, older than P/x0",
 	} {
 		if findings[i].Text != want {

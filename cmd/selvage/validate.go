@@ -23,6 +23,7 @@ type check struct {
 	// Deployments are what a configuration without problems comes to, by name.
 	Deployments []deploymentCheck `json:"deployments,omitempty"`
 	Projects    []projectCheck    `json:"projects,omitempty"`
+	From        *survey           `json:"from,omitempty"` // what a repository holds
 }
 
 // projectCheck is what building a project in a folder came to.
@@ -34,25 +35,27 @@ type projectCheck struct {
 	Wheels    int               `json:"wheels"`
 	Error     string            `json:"error,omitempty"` // why it can't be released at all
 	Findings  []configs.Finding `json:"findings,omitempty"`
+	Contents  surveyedProject   `json:"contents"`
 }
 
 func (a *app) validateCommand() *cobra.Command {
-	var project string
+	var project, from string
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration, or a project folder",
 		Long: `Checks the configuration, with the files that it includes, and lists what each deployment comes to. With
 --project it reads the projects below a folder instead and builds them, as a release of that content would be
-read and built: fit for a check of pull requests. (Give --config too to check both.)
-Nothing is written but a temporary folder.
+read and built: fit for a check of pull requests. With --from it reads a repository instead and lists its projects, their
+jobs and pipelines, and which project each release tag belongs to; it builds nothing. (Give --config too to check
+that as well.) Nothing is written but a temporary folder.
 
 Exit status: 0 all is well, 1 it is not.`,
-		Example: "  selvage validate\n  selvage validate --project . --output json",
+		Example: "  selvage validate\n  selvage validate --project . --output json\n  selvage validate --from https://git.example.com/data/hello.git",
 		GroupID: host,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := check{Valid: true}
-			if project == "" || a.file != "" {
+			if project == "" && from == "" || a.file != "" {
 				if err := a.validateConfig(&c); err != nil {
 					return err
 				}
@@ -61,6 +64,13 @@ Exit status: 0 all is well, 1 it is not.`,
 				if err := validateProjects(cmd.Context(), project, &c); err != nil {
 					return err
 				}
+			}
+			if from != "" {
+				var err error
+				if c.From, err = surveyRepository(cmd.Context(), from); err != nil {
+					return err
+				}
+				c.Valid = c.Valid && c.From.faults() == 0
 			}
 			var err error
 			if a.asJSON() {
@@ -75,6 +85,7 @@ Exit status: 0 all is well, 1 it is not.`,
 		},
 	}
 	cmd.Flags().StringVar(&project, "project", "", "check the projects below the folder `DIR`")
+	cmd.Flags().StringVar(&from, "from", "", "list what the repository `GIT_URL` holds")
 	return a.printsData(cmd)
 }
 
@@ -121,10 +132,8 @@ func validateProjects(ctx context.Context, dir string, c *check) error {
 	}
 	builder := artifacts.NewBuilder(store, filepath.Join(temp, builtDir), artifacts.EvalChild())
 	for _, root := range roots {
-		p := projectCheck{Path: root}
-		if read, _, err := artifacts.ReadProject(tree, root); err == nil {
-			p.Name = read.Name
-		}
+		p := projectCheck{Path: root, Contents: surveyProject(tree, root)}
+		p.Name = p.Contents.Name
 		release, findings, err := builder.Build(ctx, artifacts.Source{Tree: tree, Project: path.Base(root), Root: root, Commit: "the work tree", Isolation: []string{configs.DefaultIsolation}})
 		if err != nil {
 			if ctx.Err() != nil {
@@ -167,6 +176,12 @@ func (s screen) check(c check) string {
 			fmt.Fprintf(&b, "%s    %s: %s, %s, %s built\n", s.paint(green, "ok"), what, plural(p.Jobs, "job"), plural(p.Pipelines, "pipeline"), plural(p.Wheels, "wheel"))
 		}
 		s.findings(&b, p.Findings, "", "      ")
+		if p.Contents.Error == "" && len(c.Projects) <= mostDetailed {
+			s.surveyed(&b, p.Contents, "      ")
+		}
+	}
+	if c.From != nil {
+		b.WriteString(s.survey(c.From) + "\n" + s.faults(c.From))
 	}
 	return b.String()
 }
