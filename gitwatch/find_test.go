@@ -168,13 +168,22 @@ func TestFindPassesOver(t *testing.T) {
 	if want := []string{"fine/" + yml}; err != nil || err2 != nil || !slices.Equal(got, want) || !slices.Equal(touched, want) {
 		t.Errorf("%q %v, %q %v", got, err, touched, err2)
 	}
+
+	// A link that becomes the file with its text was no project before.
+	before := o.git("commit-tree", git(t, o.dir, fmt.Sprintf("040000 tree %s\ta\n", link), "mktree"), "-m", "a link")
+	after := o.git("commit-tree", git(t, o.dir, fmt.Sprintf("040000 tree %s\ta\n", folder), "mktree"), "-p", before, "-m", "a file")
+	o.git("update-ref", "refs/heads/main", after)
+	poll(t, r, followMain)
+	if touched, err := r.Touched(t.Context(), after, yml); err != nil || !slices.Equal(touched, []string{"a/" + yml}) {
+		t.Errorf("%q, %v", touched, err)
+	}
 }
 
 // bomb makes a commit whose tree has width to the power of depth paths, out of depth objects.
-func (o *origin) bomb(width, depth int, parents ...string) string {
+func (o *origin) bomb(file string, width, depth int, parents ...string) string {
 	o.Helper()
 	blob := git(o, o.dir, fmt.Sprint(len(parents)), "hash-object", "-w", "--stdin")
-	id, kind, name := blob, "100644 blob", yml
+	id, kind, name := blob, "100644 blob", file
 	for range depth {
 		var in strings.Builder
 		for i := range width {
@@ -195,14 +204,16 @@ func (o *origin) bomb(width, depth int, parents ...string) string {
 
 func TestFindLimits(t *testing.T) {
 	o := newOrigin(t)
-	first := o.bomb(10, 9)
-	second := o.bomb(10, 9, first)
+	first := o.bomb(yml, 10, 9)
+	second := o.bomb(yml, 10, 9, first)
+	dud := o.bomb("README.md", 10, 9, o.bomb("README.md", 10, 9))
 	small := o.commit("small", map[string]string{"a/b/c/d/" + yml: "1", "a/x": "1", "a/y": "1"})
 	smaller := o.commit("small", map[string]string{"a/b/c/d/" + yml: "2"})
 	o.git("update-ref", "refs/heads/main", second)
+	o.git("update-ref", "refs/heads/dud", dud)
 	r := func(change func(*Limits)) *Repository {
 		r := openAt(t, "file://"+o.dir, func(o *Options) { change(&o.Limits) })
-		poll(t, r, followMain, Follow{Branch: "small"})
+		poll(t, r, followMain, Follow{Branch: "small"}, Follow{Branch: "dud"})
 		return r
 	}
 	for _, test := range []struct {
@@ -231,6 +242,10 @@ func TestFindLimits(t *testing.T) {
 				}
 			}
 		}
+	}
+	// Billions of paths without such a file are the few folders that they lead through.
+	if got, err := r(func(l *Limits) { l.MaxScanned = 200 }).Touched(t.Context(), dud, yml); err != nil || got != nil {
+		t.Errorf("%v, %v", got, err)
 	}
 	// What is deep in one place may be shallow enough in another.
 	repo := r(func(l *Limits) { l.MaxDepth = 5 })

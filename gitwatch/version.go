@@ -8,13 +8,13 @@ import (
 )
 
 // version is what people number their releases by, read leniently: v1.2, 22.0.0, 1.00, 1.2.3.4,
-// 1.0.0-rc.1+build.5, 1.2.3dev0. Equal versions have equal fields.
+// 1.0.0-rc.1+build.5, 1.2.3dev0.
 //
 // Where Masterminds/semver reads a version too, the two agree (a test compares them). It is not asked
 // itself because it refuses a fourth part and numbers of twenty digits: one comparison for some pairs of a
 // list and another for the rest need not make an order.
 type version struct {
-	parts []string // decimal numbers without leading zeros, the last of them not 0: 1.0 and v1 are one version
+	parts []string // decimal numbers without leading zeros
 	pre   []string // identifiers of the prerelease; none: a release
 }
 
@@ -37,16 +37,13 @@ func parseVersion(text string) (version, bool) {
 	for i, p := range v.parts {
 		v.parts[i] = trimZeros(p)
 	}
-	for len(v.parts) > 0 && v.parts[len(v.parts)-1] == "0" {
-		v.parts = v.parts[:len(v.parts)-1]
-	}
 	if pre := found[2] + found[3]; pre != "" {
 		v.pre = strings.Split(pre, ".")
 	}
 	return v, true
 }
 
-// compare is negative if v is older than o, and 0 if they are one version. Builds don't count. The
+// compare is negative if v is older than o, and 0 if they are one version, as 1.0 and v1. Builds don't count. The
 // rules are those of semver.org, section 11, for any count of numbers of any size.
 func (v version) compare(o version) int {
 	for i := range max(len(v.parts), len(o.parts)) {
