@@ -376,3 +376,33 @@ func TestServerThatHangs(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 }
+
+// The default branch is the one that the remote names, if it is there.
+func TestSightingHead(t *testing.T) {
+	o := newOrigin(t)
+	id := o.commit("main", map[string]string{"a": "1"})
+	o.git("update-ref", "refs/heads/trunk", id)
+	url, _ := o.serve()
+	for _, at := range []string{url, "file://" + o.dir} {
+		r := openAt(t, at)
+		for head, want := range map[string]string{"refs/heads/main": "refs/heads/main", "refs/heads/trunk": "refs/heads/trunk", "refs/heads/unborn": "", "refs/tags/x": ""} {
+			if err := os.WriteFile(filepath.Join(o.dir, "HEAD"), []byte("ref: "+head+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if s := poll(t, r); s.Head != want {
+				t.Errorf("%s, HEAD at %s: %q", at, head, s.Head)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(o.dir, "HEAD"), []byte(id+"\n"), 0o600); err != nil { // detached
+			t.Fatal(err)
+		}
+		if s := poll(t, r); s.Head != "" {
+			t.Errorf("%s, detached: %q", at, s.Head)
+		}
+	}
+	// What a remote says of a branch that it doesn't list is not believed.
+	a := &advertisement{capabilities: "ofs-delta symref=HEAD:refs/heads/-x symref=refs/x:refs/heads/main agent=git/2", refs: []Ref{{"refs/heads/main", id}}}
+	if head := a.head(); head != "" {
+		t.Errorf("%q", head)
+	}
+}

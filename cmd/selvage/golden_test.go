@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"selvage/artifacts"
 	"selvage/configs"
 	"selvage/fabric"
 	"selvage/reconciler"
@@ -142,12 +144,14 @@ func TestGolden(t *testing.T) {
 			{About: "fabric production", Check: "log in", OK: true, Text: "as deployer@shop.example"},
 		})},
 		{"validate", s.check(check{Config: "selvage.yaml", Problems: configs.Problems{{File: "selvage.yaml", Line: 3, Column: 5, Message: `unknown key "fo"`, Source: "    fo: bar", Next: "remove it"}}, Projects: []projectCheck{
-			{Path: "prophecy", Name: "Hello", Jobs: 3, Pipelines: 4, Wheels: 4, Findings: []configs.Finding{configs.Found(configs.PipelineUnlisted, "pipelines/old", "")}},
-			{Path: "a", Name: "Broken", Findings: []configs.Finding{configs.Found(configs.JobBroken, "jobs/x/code/databricks-job.json", "line 2")}},
-			{Path: "b", Error: "read b/pbt_project.yml: too large"},
+			{Path: "prophecy", Name: "Hello", Jobs: 3, Pipelines: 4, Wheels: 4, Findings: []configs.Finding{configs.Found(configs.PipelineUnlisted, "pipelines/old", "")}, Contents: surveyed("prophecy", "Hello")},
+			{Path: "a", Name: "Broken", Contents: surveyedProject{Error: "read a/pbt_project.yml: lost"}, Findings: []configs.Finding{configs.Found(configs.JobBroken, "jobs/x/code/databricks-job.json", "line 2")}},
+			{Path: "b", Error: "read b/pbt_project.yml: too large", Contents: surveyedProject{Error: "read b/pbt_project.yml: too large"}},
 		}})},
 		{"validate_deployments", s.check(example(t))},
 		{"validate_deployments_json", asJSON(t, example(t))},
+		{"survey", s.survey(repository(2)) + "\n" + s.faults(repository(2))},
+		{"survey_many", s.survey(repository(12))},
 		{"log", logged(t, s, "")},
 		{"log_of_one", logged(t, s, "hello@production")},
 	} {
@@ -173,6 +177,35 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+// surveyed is a project with something of everything.
+func surveyed(path, name string) surveyedProject {
+	p := surveyedProject{Path: path, Name: name, Version: "1.00", Language: "python", Pipelines: []string{"clean_orders", "bell\x07"}, TagCount: 24,
+		Jobs: []surveyedJob{
+			{Key: "jobs/daily_revenue", Name: "daily_revenue", FabricID: "4004", Scheduler: "Databricks", Enabled: true},
+			{Key: "jobs/nightly", FabricID: "16433", Scheduler: "Composer", Blocked: `"Composer"; expected Databricks`},
+			{Key: "jobs/nowhere"},
+		}}
+	for i, rule := range []artifacts.Rule{artifacts.ByCommit, artifacts.ByVersion, artifacts.ByName, artifacts.ByOnly} {
+		p.Tags = append(p.Tags, surveyedTag{Name: fmt.Sprintf("%s Display/1.%d", name, 9-i), Commit: strings.Repeat(strconv.Itoa(i), 40), Tagged: noon.Add(-time.Duration(i) * 300 * time.Hour), Rule: rule})
+	}
+	return p
+}
+
+// repository is a survey of n projects and a broken one.
+func repository(n int) *survey {
+	v := &survey{Git: "https://git.example.com/data/all.git", Branch: "main", Commit: "a1b2c3d4e5", Tags: 24*n + 25, OtherTags: 25, Unread: 3, Others: []surveyedTag{
+		{Name: "v0.19.0", Commit: "a1b2c3d4e5", Tagged: noon, Why: "ambiguous: one of 2 projects: a (Hello 1.0), b (Hello 1.0)"},
+		{Name: "evil\x1b[2J", Commit: "b1b2c3d4e5", Tagged: noon, Why: "foreign: it releases the project in old, which branch main does not hold"},
+	}}
+	for i := range n {
+		v.Projects = append(v.Projects, surveyed(fmt.Sprintf("team/p%d", i), fmt.Sprintf("Hello%d", i)))
+	}
+	v.Projects[0].Path = "."
+	v.Projects = append(v.Projects, surveyedProject{Path: "broken", Error: "broken/pbt_project.yml:3: a merge conflict that nobody resolved; mend the file in git and push again"})
+	v.fabrics()
+	return v
 }
 
 func logged(t *testing.T, s screen, deployment string) string {

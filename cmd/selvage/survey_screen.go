@@ -127,7 +127,7 @@ func (s screen) surveyTable(b *strings.Builder, v *survey) {
 		}
 		jobs := strconv.Itoa(len(p.Jobs))
 		if blocked > 0 {
-			jobs += fmt.Sprintf(" (%d not)", blocked)
+			jobs += fmt.Sprintf(", %d blocked", blocked)
 		}
 		if len(ids) > 3 {
 			ids = append(ids[:3], "...")
