@@ -144,9 +144,9 @@ func TestGolden(t *testing.T) {
 			{About: "fabric production", Check: "log in", OK: true, Text: "as deployer@shop.example"},
 		})},
 		{"validate", s.check(check{Config: "selvage.yaml", Problems: configs.Problems{{File: "selvage.yaml", Line: 3, Column: 5, Message: `unknown key "fo"`, Source: "    fo: bar", Next: "remove it"}}, Projects: []projectCheck{
-			{Path: "prophecy", Name: "Hello", Jobs: 3, Pipelines: 4, Wheels: 4, Findings: []configs.Finding{configs.Found(configs.PipelineUnlisted, "pipelines/old", "")}, Contents: surveyed("prophecy", "Hello")},
-			{Path: "a", Name: "Broken", Contents: surveyedProject{Error: "read a/pbt_project.yml: lost"}, Findings: []configs.Finding{configs.Found(configs.JobBroken, "jobs/x/code/databricks-job.json", "line 2")}},
-			{Path: "b", Error: "read b/pbt_project.yml: too large", Contents: surveyedProject{Error: "read b/pbt_project.yml: too large"}},
+			{Path: "prophecy", Name: "Hello", Jobs: 3, Pipelines: 4, Wheels: 4, Findings: []configs.Finding{configs.Found(configs.PipelineUnlisted, "pipelines/old", "")}, Contents: contents(surveyed("prophecy", "Hello"))},
+			{Path: "a", Name: "Broken", Contents: &surveyedProject{Error: "read a/pbt_project.yml: lost"}, Findings: []configs.Finding{configs.Found(configs.JobBroken, "jobs/x/code/databricks-job.json", "line 2")}},
+			{Path: "b", Error: "read b/pbt_project.yml: too large", Contents: &surveyedProject{Error: "read b/pbt_project.yml: too large"}},
 		}})},
 		{"validate_deployments", s.check(example(t))},
 		{"validate_deployments_json", asJSON(t, example(t))},
@@ -178,6 +178,8 @@ func TestGolden(t *testing.T) {
 		})
 	}
 }
+
+func contents(p surveyedProject) *surveyedProject { return &p }
 
 // surveyed is a project with something of everything.
 func surveyed(path, name string) surveyedProject {

@@ -46,7 +46,7 @@ type surveyedProject struct {
 	Pipelines []string          `json:"pipelines,omitempty"` // names
 	Jobs      []surveyedJob     `json:"jobs,omitempty"`
 	Tags      []surveyedTag     `json:"tags,omitempty"` // the newest maxTagsShown of TagCount
-	TagCount  int               `json:"tag_count"`
+	TagCount  int               `json:"tag_count,omitempty"`
 	Error     string            `json:"error,omitempty"` // why it can't be read
 	Findings  []configs.Finding `json:"findings,omitempty"`
 

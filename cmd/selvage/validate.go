@@ -35,7 +35,7 @@ type projectCheck struct {
 	Wheels    int               `json:"wheels"`
 	Error     string            `json:"error,omitempty"` // why it can't be released at all
 	Findings  []configs.Finding `json:"findings,omitempty"`
-	Contents  surveyedProject   `json:"contents"`
+	Contents  *surveyedProject  `json:"contents,omitempty"`
 }
 
 func (a *app) validateCommand() *cobra.Command {
@@ -132,8 +132,8 @@ func validateProjects(ctx context.Context, dir string, c *check) error {
 	}
 	builder := artifacts.NewBuilder(store, filepath.Join(temp, builtDir), artifacts.EvalChild())
 	for _, root := range roots {
-		p := projectCheck{Path: root, Contents: surveyProject(tree, root)}
-		p.Name = p.Contents.Name
+		contents := surveyProject(tree, root)
+		p := projectCheck{Path: root, Name: contents.Name, Contents: &contents}
 		release, findings, err := builder.Build(ctx, artifacts.Source{Tree: tree, Project: path.Base(root), Root: root, Commit: "the work tree", Isolation: []string{configs.DefaultIsolation}})
 		if err != nil {
 			if ctx.Err() != nil {
@@ -176,8 +176,8 @@ func (s screen) check(c check) string {
 			fmt.Fprintf(&b, "%s    %s: %s, %s, %s built\n", s.paint(green, "ok"), what, plural(p.Jobs, "job"), plural(p.Pipelines, "pipeline"), plural(p.Wheels, "wheel"))
 		}
 		s.findings(&b, p.Findings, "", "      ")
-		if p.Contents.Error == "" && len(c.Projects) <= mostDetailed {
-			s.surveyed(&b, p.Contents, "      ")
+		if p.Contents != nil && p.Contents.Error == "" && len(c.Projects) <= mostDetailed {
+			s.surveyed(&b, *p.Contents, "      ")
 		}
 	}
 	if c.From != nil {
