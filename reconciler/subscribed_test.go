@@ -125,7 +125,7 @@ func (s *site) tag(work, name string) {
 // newRound is one that has begun.
 func (s *site) newRound() *round {
 	d, _ := s.Config.Deployment(deployment)
-	return &round{Reconciler: s.Reconciler, d: d, name: d.Name()}
+	return &round{Reconciler: s.Reconciler, Setup: s.Setup, d: d, name: d.Name()}
 }
 
 // The release of another project is found by tag or version, in a mirror that no deployment keeps fresh; one that is not there

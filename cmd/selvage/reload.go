@@ -19,7 +19,7 @@ type reloader struct {
 	*installation
 	load        func() (*configs.Config, error)
 	credentials string   // folder of ${credential:NAME}; empty if there is none
-	broken      []string // files that the last load found mistakes in
+	files       []string // that the last load read, or found mistakes in; empty before it
 	seen        string   // what the files held then
 	tell        func(string)
 }
@@ -52,16 +52,13 @@ func (r *reloader) run(ctx context.Context, hup <-chan os.Signal) {
 
 // paths are the files and folders that a configuration is read from.
 func (r *reloader) paths() []string {
-	paths := append(filesOf(r.now.config), r.broken...)
+	paths := slices.Concat(r.now.config.Files, r.files)
 	if r.credentials != "" {
 		paths = append(paths, r.credentials)
 	}
 	slices.Sort(paths)
 	return slices.Compact(paths)
 }
-
-// filesOf are the files that a configuration was loaded from.
-func filesOf(c *configs.Config) []string { return slices.Clone(c.Files) }
 
 // look loads what is on disk, and brings it into force if it is another configuration, or if a credential in it is
 // another one. What can't be loaded changes nothing, and is told.
@@ -76,12 +73,14 @@ func (r *reloader) look(ctx context.Context, trigger string) {
 		defer r.tell(daemon.SdNotifyReady)
 	}
 	c, err := r.load()
-	r.broken = nil
+	r.files = nil
 	var problems configs.Problems
 	if errors.As(err, &problems) {
 		for _, p := range problems {
-			r.broken = append(r.broken, p.File)
+			r.files = append(r.files, p.File)
 		}
+	} else if err == nil {
+		r.files = c.Files
 	}
 	switch {
 	case err != nil:
