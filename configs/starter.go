@@ -162,7 +162,7 @@ type presented struct {
 // presentable gives each project a name that the file allows and nobody else has, and says which can't
 // be written down.
 func presentable(projects []StarterProject) (fit []presented, left []string) {
-	taken, namesakes := map[string]bool{}, map[string]int{}
+	taken, namesakes, given := map[string]bool{}, map[string]int{}, map[string]bool{}
 	for _, p := range projects {
 		namesakes[nameOf(p.Name, map[string]bool{})]++
 	}
@@ -179,7 +179,9 @@ func presentable(projects []StarterProject) (fit []presented, left []string) {
 		}
 		q.name = nameOf(name, taken)
 		if prefix := strings.TrimSuffix(p.TagPrefix, "/"); usable(prefix) && notTag(literal(prefix)+"/*") == "" {
-			q.tag, q.own = literal(prefix)+"/*", p.OwnTags
+			q.tag = literal(prefix) + "/*"
+			q.own = p.OwnTags && !given[q.tag] // a tag is one project's
+			given[q.tag] = given[q.tag] || q.own
 		}
 		for _, id := range p.FabricIDs {
 			if prophecyID.MatchString(id) && !slices.Contains(q.fabrics, id) {

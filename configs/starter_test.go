@@ -122,6 +122,12 @@ func TestStarterSaysWhatIsNotClear(t *testing.T) {
 		{Name: "C", Path: "c", FabricIDs: []string{"1"}, OwnTags: true}, // which tags, nobody knows
 		{Name: "D", Path: "d", Left: left},
 	}}
+	c := loadStarter(t, s)
+	for name, want := range map[string][]string{"a": {`A\[1\]/*`}, "b": nil, "c": nil, "d": nil} {
+		if diff := cmp.Diff(want, c.Projects[name].Tags); diff != "" {
+			t.Errorf("tags of %s: %s", name, diff)
+		}
+	}
 	text := string(Starter(s))
 	for _, line := range []string{
 		`    tags: ["A\\[1\\]/*"]   # that release this project: the repository does not say so of all of them`,
@@ -162,8 +168,8 @@ func FuzzStarter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, git, name, folder, id, prefix string) {
 		if !slices.ContainsFunc([]string{git, name, folder, id, prefix}, func(s string) bool { return !utf8.ValidString(s) || len(s) > 500 }) {
 			loadStarter(t, StarterData{Git: git, Projects: []StarterProject{
-				{Name: name, Path: folder, FabricIDs: []string{id}, TagPrefix: prefix, Unclear: 3, Left: []StarterJob{{name, folder}}},
-				{Name: name, Path: folder, FabricIDs: []string{id, "7"}},
+				{Name: name, Path: folder, FabricIDs: []string{id}, TagPrefix: prefix, OwnTags: true, Left: []StarterJob{{name, folder}}},
+				{Name: name, Path: folder, FabricIDs: []string{id, "7"}, TagPrefix: prefix, OwnTags: true, Unclear: 2},
 				{Name: name, Path: folder, Left: []StarterJob{{name, id}}},
 			}})
 		}
