@@ -99,6 +99,11 @@ func (b *Builder) Build(ctx context.Context, s Source) (*Release, []configs.Find
 	}
 	findings = append(findings, blockJobs(r, problems)...)
 	findings = append(findings, subscribed...)
+	calls, err := b.findCalls(r.Pipelines, s.Isolation)
+	if err != nil {
+		return nil, findings, fmt.Errorf("build %s at %s: %w", project, commit, err)
+	}
+	findings = append(findings, calls...)
 	r.collect()
 	r.Digest = r.digest()
 	return r, findings, nil

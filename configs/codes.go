@@ -117,6 +117,7 @@ const (
 	PipelineNotSupported Code = "pipeline_not_supported"
 	PipelineNotBuilt     Code = "pipeline_not_built"
 	WheelRenamed         Code = "wheel_renamed"
+	WheelCalls           Code = "wheel_calls"
 	JobUnlisted          Code = "job_unlisted"
 	JobBroken            Code = "job_broken"
 	JobNotSupported      Code = "job_not_supported"
@@ -223,6 +224,7 @@ var codes = map[Code]meaning{
 	PipelineNotSupported: {Note, "pipelines of this language are not built yet", ""},
 	PipelineNotBuilt:     {Skip, "the pipeline could not be built", "mend its setup.py and release again"},
 	WheelRenamed:         {Note, "the wheel is built under another file name than the job names; the job gets the built one", ""},
+	WheelCalls:           {Note, "the pipeline's code names the address of a host that jobs must not call", "see whether the pipeline calls it when it runs, and take it out if so"},
 	JobUnlisted:          {Skip, "the job has a folder, but the project does not list it: its live job stays as it is", "list it in pbt_project.yml, or remove the folder to remove the job"},
 	JobBroken:            {Skip, "the job's definition can't be understood: its live job stays as it is", "save the job again in the authoring tool, or mend the file, and release again"},
 	JobNotSupported:      {Skip, "the job has something that is not carried over yet: its live job stays as it is", "take it out of the job, or deploy this job by other means"},
