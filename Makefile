@@ -4,10 +4,16 @@ GO         ?= go
 CACHE      ?= $(CURDIR)/.cache
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-# setuptools and wheel make the wheels that ours are compared with, byte for byte.
-SETUPTOOLS  = 66.1.1
-WHEEL       = 0.38.4
-VENV        = $(CACHE)/venv-$(SETUPTOOLS)-$(WHEEL)
+# setuptools makes the wheels that ours are compared with, byte for byte: the old one, which needs wheel for it, and
+# the newest one for the Python of Debian 12.
+SETUPTOOLS     = 66.1.1
+WHEEL          = 0.38.4
+SETUPTOOLS_NEW = 84.2.1
+VENV           = $(CACHE)/venv-$(SETUPTOOLS)-$(WHEEL)
+VENV_NEW       = $(CACHE)/venv-$(SETUPTOOLS_NEW)
+
+# Tests say here what a passing test would not show: how much was compared.
+REPORT         = $(CACHE)/report
 
 # Tests sync small files all the time, which a folder in memory makes cheap.
 TESTTMP     = $(shell test -w /dev/shm && echo /dev/shm || echo $${TMPDIR:-/tmp})
@@ -18,16 +24,21 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o selvage ./cmd/selvage
 
 # A test binary that re-executes itself would otherwise sleep a second at each exit under -race.
-test: $(VENV)/ok
-	TMPDIR=$(TESTTMP) GORACE=atexit_sleep_ms=0 SELVAGE_TEST_PYTHON=$(VENV)/bin/python $(GO) test -race -timeout 15m $(TESTFLAGS) ./...
+test: $(VENV)/ok $(VENV_NEW)/ok
+	rm -f $(REPORT)
+	TMPDIR=$(TESTTMP) GORACE=atexit_sleep_ms=0 SELVAGE_TEST_PYTHON=$(VENV)/bin/python SELVAGE_TEST_PYTHON_NEW=$(VENV_NEW)/bin/python \
+		SELVAGE_TEST_REPORT=$(REPORT) $(GO) test -race -timeout 15m $(TESTFLAGS) ./...
+	@cat $(REPORT) 2>/dev/null || true
 
-$(VENV)/ok:
-	rm -rf $(VENV)
-	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install -q --disable-pip-version-check setuptools==$(SETUPTOOLS) wheel==$(WHEEL)
+$(VENV)/ok: PINS = setuptools==$(SETUPTOOLS) wheel==$(WHEEL)
+$(VENV_NEW)/ok: PINS = setuptools==$(SETUPTOOLS_NEW)
+$(VENV)/ok $(VENV_NEW)/ok:
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check $(PINS)
 	touch $@
 
-bench: $(VENV)/ok
+bench: $(VENV)/ok $(VENV_NEW)/ok
 	TMPDIR=$(TESTTMP) $(GO) test -run '^$$' -bench . -benchtime 3x ./...
 
 lint:

@@ -374,12 +374,15 @@ func readProjectURLs(s *Setup, name string, v starlark.Value) error {
 	return nil
 }
 
-// treePath cleans a slash path that must stay below the folder of setup.py. The folder itself is "".
+// treePath cleans a slash path that must stay below the folder of setup.py. The folder itself is "". A ".."
+// is refused anywhere: whether a/../b is there depends on a.
 func treePath(p string) (string, error) {
 	clean := path.Clean(p)
 	switch {
 	case path.IsAbs(p) || clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsAny(p, "\\\x00"):
 		return "", fmt.Errorf("%q leads out of the pipeline's code folder", p)
+	case slices.Contains(strings.Split(p, "/"), ".."):
+		return "", fmt.Errorf("%q goes up and down again; write the path without a .. in it", p)
 	case clean == ".":
 		return "", nil
 	}

@@ -18,7 +18,7 @@ import (
 // BuilderVersion names the way wheels are built: it stands in every wheel and in the key under which
 // built wheels are cached. It changes whenever the same tree gives other bytes, be it by a change
 // here or by one in the standard library's compressor; TestWheelBytesAreFixed notices.
-const BuilderVersion = "selvage-wheel 1"
+const BuilderVersion = "selvage-wheel 2"
 
 const (
 	// maxWheelBytes bounds the files of one wheel together, uncompressed.
@@ -44,11 +44,12 @@ type wheelFile struct {
 }
 
 // buildWheel builds the wheel that `setup.py bdist_wheel` would build with setuptools 66.1.1 and
-// wheel 0.38.4, except that file times and modes are fixed: the same tree gives the same bytes on any
+// wheel 0.38.4 (and a newer one, but for the form of METADATA and the place of licenses), except that file times and modes are fixed: the same tree gives the same bytes on any
 // machine. code is the folder of setup.py; only its regular files are looked at.
 //
 // It differs on purpose where setuptools would leave out or add something silently: a py_modules
-// entry without a file is an error, and a committed build/ folder does not get in.
+// entry without a file is an error, and a committed build/ folder does not get in. oursAlone, in the tests,
+// lists every kind of tree that is refused here and built there.
 //
 // An error that is a *refusal is the repository's fault: no retry will help. Any other means that the
 // tree could not be read, and says nothing about it.

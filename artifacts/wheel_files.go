@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxGlobWork bounds the comparisons of a pattern with a path in one wheel.
@@ -89,6 +90,15 @@ func (t *codeTree) match(matches func(pattern, file string) bool, patterns []str
 
 // checkSideConfiguration refuses files beside setup.py that would change what setuptools builds.
 func checkSideConfiguration(t *codeTree) error {
+	if t.has("MANIFEST.in") { // read even where it says nothing about the wheel
+		text, err := t.read("MANIFEST.in")
+		if err != nil {
+			return err
+		}
+		if !utf8.Valid(text) {
+			return errors.New("MANIFEST.in is not UTF-8 text; save it as UTF-8, or remove it")
+		}
+	}
 	for _, c := range []struct {
 		file string
 		ours func(section string) bool // the section is of some other tool
@@ -134,6 +144,7 @@ func licenseFiles(t *codeTree, patterns []string) ([]string, error) {
 		patterns = []string{"LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*"}
 	}
 	var found []string
+	seen := map[string]bool{}
 	for _, p := range patterns {
 		if _, err := treePath(p); err != nil {
 			return nil, fmt.Errorf("license_files: %w", err)
@@ -143,7 +154,8 @@ func licenseFiles(t *codeTree, patterns []string) ([]string, error) {
 			if err != nil {
 				return nil, fmt.Errorf("license_files: %w", err)
 			}
-			if matched && !strings.HasSuffix(f, "~") && !slices.Contains(found, f) {
+			if matched && !strings.HasSuffix(f, "~") && !seen[f] {
+				seen[f] = true
 				found = append(found, f)
 			}
 		}
@@ -260,6 +272,9 @@ func (p *packer) pack(name string) error {
 	exclude, err := dataPatterns("exclude_package_data", p.setup.ExcludePackageData, name)
 	if err != nil {
 		return err
+	}
+	if len(include)+len(exclude) > 0 && strings.ContainsAny(dir, "*?[") {
+		return fmt.Errorf("package %s: its folder %s has a *, ? or [ in its name, which package_data takes for a pattern; rename it", clip(name), clip(dir))
 	}
 	if err := p.checkIncluded(dir); err != nil {
 		return err

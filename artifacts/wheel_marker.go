@@ -11,7 +11,7 @@ import (
 const maxMarkerDepth = 20
 
 var (
-	markerToken = regexp.MustCompile(`^(?:"[^"\n]*"|'[^'\n]*'|===|==|>=|<=|!=|~=|>|<|\(|\)|[A-Za-z_][A-Za-z_.]*)`)
+	markerToken = regexp.MustCompile(`^(?:"[^"\n]*"|'[^'\n]*'|===|==|>=|<=|!=|~=|>|<|\(|\)|not in|[A-Za-z_][A-Za-z_.]*)`)
 	// markerVariables are those of PEP 508 and, with their current names, of PEP 345.
 	markerVariables = map[string]string{
 		"implementation_version": "", "platform_python_implementation": "", "implementation_name": "",
@@ -27,6 +27,46 @@ var (
 // quotes: `python_version<'3.8'` becomes `python_version < "3.8"`.
 func formatMarker(marker string) (string, error) {
 	p := markerParser{rest: strings.TrimSpace(marker)}
+	return p.format()
+}
+
+// checkCondition checks the marker in the name of an extra. Other than that of a requirement it is evaluated
+// when a wheel is built, so that each comparison has to have a meaning.
+func checkCondition(marker string) error {
+	p := markerParser{rest: strings.TrimSpace(marker)}
+	if _, err := p.format(); err != nil {
+		return err
+	}
+	for _, c := range p.comparisons {
+		left, operator, right := c[0], c[1], c[2]
+		if left == "extra" || isConstant(left) && right == "extra" {
+			return fmt.Errorf("its marker %q asks for an extra, which is not known yet", clip(marker))
+		}
+		if isConstant(left) && isConstant(right) {
+			return fmt.Errorf("its marker %q compares two constants", clip(marker))
+		}
+		value := strings.Trim(right, `"`)
+		if !isConstant(right) && strings.Contains(right, "version") && isConstant(left) {
+			value = "3.11" // or another one, like it
+		}
+		if operator == "~=" && !compatible.MatchString(value) || operator == "===" && len(strings.Fields(value)) > 1 {
+			return fmt.Errorf("its marker %q compares with %s, which is no version", clip(marker), clip(right))
+		}
+	}
+	return nil
+}
+
+var compatible = regexp.MustCompile(`^\s*` + compatibleVersion + `\s*$`)
+
+func isConstant(operand string) bool { return strings.HasPrefix(operand, `"`) }
+
+type markerParser struct {
+	rest        string
+	comparisons [][3]string // what was compared, as written: left, operator, right
+}
+
+func (p *markerParser) format() (string, error) {
+	marker := p.rest
 	terms, err := p.expression(0)
 	if err == nil && p.rest != "" {
 		err = fmt.Errorf("%q is not expected", clip(p.rest))
@@ -36,8 +76,6 @@ func formatMarker(marker string) (string, error) {
 	}
 	return strings.Join(terms, " "), nil
 }
-
-type markerParser struct{ rest string }
 
 // next takes a token off the front; it is "" at the end.
 func (p *markerParser) next() (string, error) {
@@ -82,7 +120,7 @@ func (p *markerParser) expression(depth int) ([]string, error) {
 			}
 			terms = append(terms, c)
 		}
-		if word := strings.ToLower(markerToken.FindString(p.rest)); word != "and" && word != "or" {
+		if word := markerToken.FindString(p.rest); word != "and" && word != "or" {
 			return terms, nil
 		}
 		word, err := p.next()
@@ -103,12 +141,7 @@ func (p *markerParser) comparison() (string, error) {
 		return "", err
 	}
 	switch operator {
-	case "not":
-		if in, err := p.next(); err != nil || in != "in" {
-			return "", errors.New(`"not" lacks its "in"`)
-		}
-		operator = "not in"
-	case "in", "===", "==", ">=", "<=", "!=", "~=", ">", "<":
+	case "not in", "in", "===", "==", ">=", "<=", "!=", "~=", ">", "<":
 	default:
 		return "", fmt.Errorf("%q is no comparison", clip(operator))
 	}
@@ -116,9 +149,7 @@ func (p *markerParser) comparison() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if left[0] == '"' && right[0] == '"' {
-		return "", errors.New("it compares two constants")
-	}
+	p.comparisons = append(p.comparisons, [3]string{left, operator, right})
 	return left + " " + operator + " " + right, nil
 }
 

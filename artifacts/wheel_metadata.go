@@ -89,7 +89,10 @@ func (h *headerWriter) field(f Field) {
 	}
 	if f.Name == "Requires-Python" {
 		for _, v := range strings.Split(f.Value, ",") {
-			if v = strings.TrimSpace(v); v != "" && !specifier.MatchString(v) && h.err == nil {
+			if v = strings.TrimSpace(v); v == "" {
+				continue
+			}
+			if _, rest, err := parseSpecifiers(v); (err != nil || rest != "") && h.err == nil {
 				h.err = fmt.Errorf("python_requires %q is no version specifier", clip(f.Value))
 			}
 		}
@@ -129,6 +132,7 @@ var (
 func entryPoints(groups []EntryPoints) ([]byte, error) {
 	type entry struct{ name, value string }
 	all := map[string][]entry{}
+	seen := map[[2]string]bool{}
 	for _, g := range groups {
 		group := g.Group
 		for _, line := range g.Lines {
@@ -147,9 +151,11 @@ func entryPoints(groups []EntryPoints) ([]byte, error) {
 			if !entryPointValue.MatchString(e.value) {
 				return nil, fmt.Errorf("entry point %q names no function of a module; write: name = package.module:function", clip(line))
 			}
-			if slices.ContainsFunc(all[group], func(o entry) bool { return o.name == e.name }) {
+			key := [2]string{group, e.name}
+			if seen[key] {
 				return nil, fmt.Errorf("entry point %q of %s is there twice", clip(e.name), clip(group))
 			}
+			seen[key] = true
 			all[group] = append(all[group], e)
 		}
 	}

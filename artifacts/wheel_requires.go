@@ -2,7 +2,6 @@ package artifacts
 
 import (
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,8 +21,72 @@ var (
 	safeExtraRuns = regexp.MustCompile(`[^A-Za-z0-9.-]+`)
 	// projectName is what PEP 508 allows as the name of a distribution or an extra.
 	projectName = regexp.MustCompile(`^[A-Za-z0-9](?:[-_.]*[A-Za-z0-9])*`)
-	specifier   = regexp.MustCompile(`^(===|~=|==|!=|<=|>=|<|>)\s*([^,;\s()]+)$`)
+	// specifier is one comparison of a version at the beginning of a text, as setuptools 66 reads it. Only ~=
+	// needs a version of PEP 440, of two parts at least; === takes everything up to a blank.
+	specifier     = regexp.MustCompile(`^(?:(~=)\s*(` + compatibleVersion + `)|(===)\s*(\S*)|(==|!=|<=|>=|<|>)\s*([^,;\s)]*))`)
+	releaseDigits = regexp.MustCompile(`^(?:[0-9]+!)?[0-9]+(?:\.[0-9]+)*`)
+	urlScheme     = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)`)
 )
+
+const compatibleVersion = `(?i:v?(?:[0-9]+!)?[0-9]+(?:\.[0-9]+)+(?:[-_.]?(?:a|b|c|rc|alpha|beta|pre|preview)[-_.]?[0-9]*)?` +
+	`(?:-[0-9]+|[-_.]?(?:post|rev|r)[-_.]?[0-9]*)?(?:[-_.]?dev[-_.]?[0-9]*)?)`
+
+// parseSpecifiers reads comparisons separated by commas at the beginning of a text: ">=1.0, <2". It
+// returns them sorted, each once and without blanks, and what follows.
+func parseSpecifiers(s string) (specs []string, rest string, err error) {
+	seen := map[string]bool{}
+	for {
+		s = strings.TrimSpace(s)
+		m := specifier.FindStringSubmatch(s)
+		if m == nil {
+			return nil, s, fmt.Errorf("%q is no version specifier", clip(s))
+		}
+		operator, version := m[1]+m[3]+m[5], m[2]+m[4]+m[6]
+		switch {
+		case version == "":
+			return nil, s, fmt.Errorf("%q compares with no version", clip(s))
+		case operator == "===" && strings.ContainsAny(version, ",;)"):
+			return nil, s, fmt.Errorf("=== takes everything up to a blank for the version, here %q", clip(version))
+		}
+		// Of two spellings of one comparison, the first stays.
+		if key := operator + comparedVersion(version); !seen[key] {
+			seen[key] = true
+			specs = append(specs, operator+version)
+		}
+		s = strings.TrimSpace(s[len(m[0]):])
+		var more bool
+		if s, more = strings.CutPrefix(s, ","); !more {
+			slices.Sort(specs)
+			return specs, s, nil
+		}
+	}
+}
+
+// comparedVersion is a version in the form in which setuptools compares two of them: 1.0 is 1.
+func comparedVersion(version string) string {
+	normal, err := normalizeVersion(version)
+	if err != nil {
+		return version
+	}
+	release := releaseDigits.FindString(normal)
+	short := release
+	for strings.HasSuffix(short, ".0") {
+		short = strings.TrimSuffix(short, ".0")
+	}
+	return short + normal[len(release):]
+}
+
+// isRequirementURL reports whether a requirement can be taken from a URL.
+func isRequirementURL(u string) bool {
+	m := urlScheme.FindStringSubmatch(u)
+	if m == nil {
+		return false
+	}
+	if strings.EqualFold(m[1], "file") {
+		return m[1] == "file" && !strings.HasSuffix(u, "?") && !strings.HasSuffix(u, "#")
+	}
+	return m[2] != ""
+}
 
 // safeName replaces runs of characters other than letters, digits and dots by one dash.
 func safeName(name string) string { return safeNameRuns.ReplaceAllString(name, "-") }
@@ -61,11 +124,10 @@ func parseRequirement(line string) (requirement, error) {
 			if projectName.FindString(extra) != extra || extra == "" {
 				return invalid("its extras are not names")
 			}
-			if !slices.Contains(r.extras, extra) {
-				r.extras = append(r.extras, extra)
-			}
+			r.extras = append(r.extras, extra)
 		}
 		slices.Sort(r.extras)
+		r.extras = slices.Compact(r.extras)
 		rest = strings.TrimSpace(after)
 	}
 
@@ -74,8 +136,7 @@ func parseRequirement(line string) (requirement, error) {
 	if target, ok := strings.CutPrefix(rest, "@"); ok {
 		target = strings.TrimSpace(target)
 		r.url, rest, _ = strings.Cut(target, " ")
-		u, err := url.Parse(r.url)
-		if err != nil || u.Scheme == "" || (u.Host == "" && u.Scheme != "file") {
+		if !isRequirementURL(r.url) {
 			return invalid("its URL is not one")
 		}
 		rest = strings.TrimSpace(rest)
@@ -83,23 +144,20 @@ func parseRequirement(line string) (requirement, error) {
 			return invalid("something follows its URL")
 		}
 	} else {
-		var versions string
-		versions, marker, marked = strings.Cut(rest, ";")
-		versions = strings.TrimSpace(versions)
-		if strings.HasPrefix(versions, "(") && strings.HasSuffix(versions, ")") {
-			versions = versions[1 : len(versions)-1]
-		}
-		if versions != "" {
-			for _, v := range strings.Split(versions, ",") {
-				m := specifier.FindStringSubmatch(strings.TrimSpace(v))
-				if m == nil {
-					return invalid(fmt.Sprintf("%q is no version specifier", clip(v)))
-				}
-				if s := m[1] + m[2]; !slices.Contains(r.specs, s) {
-					r.specs = append(r.specs, s)
-				}
+		inner, bracket := strings.CutPrefix(rest, "(")
+		if bracket || rest != "" && rest[0] != ';' {
+			var err error
+			if r.specs, rest, err = parseSpecifiers(inner); err != nil {
+				return invalid(err.Error())
 			}
-			slices.Sort(r.specs)
+		}
+		if bracket && !strings.HasPrefix(rest, ")") {
+			return invalid("its ( is not closed")
+		} else if bracket {
+			rest = strings.TrimSpace(rest[1:])
+		}
+		if marker, marked = strings.CutPrefix(rest, ";"); !marked && rest != "" {
+			return invalid(fmt.Sprintf("%q is not expected", clip(rest)))
 		}
 	}
 	if marked {
@@ -109,6 +167,20 @@ func parseRequirement(line string) (requirement, error) {
 		}
 	}
 	return r, nil
+}
+
+// identity is the same for two requirements that are one for setuptools, however they are spelled.
+func (r requirement) identity() string {
+	parts := []string{r.url, r.marker}
+	for _, s := range r.specs {
+		operator := s[:len(s)-len(strings.TrimLeft(s, "=<>!~"))]
+		parts = append(parts, operator+comparedVersion(s[len(operator):]))
+	}
+	for _, e := range r.extras {
+		parts = append(parts, "["+safeExtra(e))
+	}
+	slices.Sort(parts)
+	return strings.ToLower(safeName(r.name)) + "\n" + strings.Join(slices.Compact(parts), "\n")
 }
 
 // dist is the requirement as a value of Requires-Dist, without its marker.
@@ -136,6 +208,7 @@ func (r requirement) dist() string {
 // extra without a name, as setuptools has it.
 func requiresHeaders(install []string, extras []Extra) ([]Field, error) {
 	sections := map[string][]requirement{} // "extra:marker"
+	seen := map[string]bool{}
 	add := func(section, line string) error {
 		r, err := parseRequirement(line)
 		if err != nil {
@@ -147,6 +220,12 @@ func requiresHeaders(install []string, extras []Extra) ([]Field, error) {
 			}
 			section += ":" + r.marker
 		}
+		// Of the requirements of an extra, and of those with one marker, the first of a kind stays.
+		key := section + "\n" + r.identity()
+		if section != "" && seen[key] {
+			return nil
+		}
+		seen[key] = true
 		sections[section] = append(sections[section], r)
 		return nil
 	}
@@ -156,28 +235,30 @@ func requiresHeaders(install []string, extras []Extra) ([]Field, error) {
 		}
 	}
 	for _, e := range extras {
-		name, marker, marked := strings.Cut(e.Name, ":")
-		if strings.ContainsAny(name, "[]\r\n") || (strings.TrimSpace(name) == "" && !marked) {
+		if hasControl(e.Name) {
 			return nil, fmt.Errorf("extras_require: %q is no name of an extra", clip(e.Name))
 		}
-		if marked {
-			if _, err := formatMarker(marker); err != nil {
+		if _, marker, _ := strings.Cut(e.Name, ":"); marker != "" {
+			if err := checkCondition(marker); err != nil {
 				return nil, fmt.Errorf("extras_require %q: %w", clip(e.Name), err)
 			}
 		}
-		if sections[e.Name] == nil {
-			sections[e.Name] = []requirement{} // an extra without requirements is provided, too
+		section := strings.TrimSpace(e.Name)
+		if sections[section] == nil {
+			sections[section] = []requirement{} // an extra without requirements is provided, too
 		}
 		for _, line := range e.Requires {
-			if err := add(e.Name, line); err != nil {
+			if err := add(section, line); err != nil {
 				return nil, fmt.Errorf("extras_require %q: %w", clip(e.Name), err)
 			}
 		}
 	}
 
 	var headers []Field
+	written := map[Field]bool{}
 	emit := func(name, value string) {
-		if f := (Field{name, value}); !slices.Contains(headers, f) {
+		if f := (Field{name, value}); !written[f] {
+			written[f] = true
 			headers = append(headers, f)
 		}
 	}
