@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -99,7 +100,7 @@ func (b *Builder) Build(ctx context.Context, s Source) (*Release, []configs.Find
 	}
 	findings = append(findings, blockJobs(r, problems)...)
 	findings = append(findings, subscribed...)
-	calls, err := b.findCalls(r.Pipelines, s.Isolation)
+	calls, err := b.findCalls(slices.Concat(r.Pipelines, r.Subscribed), s.Isolation)
 	if err != nil {
 		return nil, findings, fmt.Errorf("build %s at %s: %w", project, commit, err)
 	}
