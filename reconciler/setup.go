@@ -41,16 +41,8 @@ type Setup struct {
 
 // terms are what a deployment is kept by. To a deployment, two setups with the same terms are one.
 type terms struct {
-	meaning string
+	meaning string        // configs.Deployment.Digest
 	place   fabric.Fabric // by identity
-}
-
-// meaning is the digest of everything that the configuration says of a deployment.
-func meaning(c *configs.Config, d *configs.Deployment) string {
-	if d.Digest != "" {
-		return d.Digest
-	}
-	return digestOf(d, c.Isolation)
 }
 
 // digestOf is the SHA-256 of values in their JSON form, in hex.
@@ -78,7 +70,7 @@ func (s *Setup) prepare(before *Setup) {
 	for _, d := range s.Config.Deployments {
 		dir := s.Repositories[d.Project.Name].Dir()
 		s.followers[dir] = append(s.followers[dir], d)
-		s.terms[d.Name()] = terms{meaning(s.Config, d), s.Fabrics[d.Fabric.Name]}
+		s.terms[d.Name()] = terms{d.Digest, s.Fabrics[d.Fabric.Name]}
 	}
 }
 
