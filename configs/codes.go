@@ -62,6 +62,9 @@ const (
 
 	PlaceholderUnsafe Code = "placeholder_unsafe"
 	CallsTool         Code = "calls_authoring_tool"
+	CallAllowed       Code = "call_allowed"
+	ScalaUnknown      Code = "scala_unknown"
+	ScalaUnbuilt      Code = "scala_unbuilt"
 	ACLIgnored        Code = "acl_ignored"
 	TagReserved       Code = "tag_reserved"
 	TooManyTags       Code = "too_many_tags"
@@ -170,10 +173,13 @@ var codes = map[Code]meaning{
 	OverlayNoHit:        {Block, "a part of the overlay changes nothing", "mend or remove it in selvage.yaml"},
 	InstanceMissing:     {Block, "a pipeline of the job has no configuration of that name", "add the configuration to the pipeline, or mend config_instance in selvage.yaml"},
 	ArtifactMissing:     {Block, "the definition names an artifact that the release does not hold", "mend the path in the definition, or release the pipeline that makes it"},
-	JobUnselected:       {Note, "the job is committed for another fabric", "name it under jobs: of the deployment, or its fabric id under prophecy_ids of the fabric, if it belongs here"},
+	JobUnselected:       {Note, "the deployment does not select the job", "name it under jobs: of the deployment, or its fabric id under prophecy_ids of the fabric, if it belongs here"},
 
 	PlaceholderUnsafe: {Block, "the value of a placeholder holds a character that does not belong into a path", "name the tag without it, or mend prophecy_id or prophecy_url of the project in selvage.yaml"},
 	CallsTool:         {Block, "the definition names the authoring tool's own address, so that the running job would call it", "take it out of the definition, or allow the job to with isolation: {allow: [KEY]} of the deployment"},
+	CallAllowed:       {Note, "the job may call the authoring tool, because the deployment allows it", ""},
+	ScalaUnknown:      {Block, "nothing says for which Scala version the jar of a pipeline has to be", "name a runtime such as 15.4.x-scala2.12 under spark_version of the task's cluster, or a jar with a suffix such as _2.12 in the job"},
+	ScalaUnbuilt:      {Block, "no jar of a pipeline is known for the Scala version of the task's cluster, and building Scala comes later", "run the job on a cluster of the other version, or deploy it by other means until then"},
 	ACLIgnored:        {Note, "the definition's access_control_list is not carried over yet", ""},
 	TagReserved:       {Note, "a tag of the definition was left out, because tags of that name are ours", "name it otherwise"},
 	TooManyTags:       {Block, "the job has more tags than the workspace takes", "remove some from the definition or from the overlay"},

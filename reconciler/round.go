@@ -300,10 +300,41 @@ func (rd *round) render() error {
 		rd.mu.Unlock()
 	}
 	if rd.desired == nil { // a round may render twice
-		rd.note(last.findings...)
+		rd.note(rd.elsewhere(last.findings)...)
 	}
 	rd.desired, rd.renderings = last.desired, last.findings
 	return nil
+}
+
+// elsewhere says, of each job that the deployment does not select, which fabric of the configuration it is
+// committed for, and who deploys it there. What is approved does not depend on it, so it is no part of the binding.
+func (rd *round) elsewhere(findings []configs.Finding) []configs.Finding {
+	committed := map[string]string{} // key of the job to the id of its fabric
+	for _, j := range rd.release.Jobs {
+		committed[j.Key] = cmp.Or(j.FabricUID, j.FabricID)
+	}
+	findings = slices.Clone(findings)
+	for i, f := range findings {
+		if id := committed[f.Subject]; f.Code == configs.JobUnselected && id != "" {
+			findings[i].Text += rd.whose(id)
+		}
+	}
+	return findings
+}
+
+func (rd *round) whose(id string) string {
+	for _, name := range slices.Sorted(maps.Keys(rd.Config.Fabrics)) {
+		if !slices.Contains(rd.Config.Fabrics[name].ProphecyIDs, id) {
+			continue
+		}
+		for _, d := range rd.Config.Deployments {
+			if d.Fabric.Name == name && d.Project.Name == rd.d.Project.Name {
+				return fmt.Sprintf(", which is fabric %s, where it is for %s", name, d.Name())
+			}
+		}
+		return fmt.Sprintf(", which is fabric %s, where no deployment has this project", name)
+	}
+	return ", which no fabric of this configuration carries"
 }
 
 // plan compares what should be with what is.

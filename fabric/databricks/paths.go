@@ -1,24 +1,20 @@
 package databricks
 
 import (
-	"fmt"
-	"path"
 	"strings"
-
-	"selvage/configs"
-	"selvage/fabric"
 )
 
-// committed is where the authoring tool would put an artifact: the path of a component. A definition
-// mentions it in several spellings: "dbfs:/a/b", "/dbfs/a/b", "/a//b", and "\/a\/b" in JSON within a string.
+// committed is where the authoring tool would put a file, or a folder of files. A definition mentions it in
+// several spellings: "dbfs:/a/b", "/dbfs/a/b", "/a//b", and "\/a\/b" in JSON within a string.
 type committed struct {
 	segments []string // placeholders included
-	pipeline string   // key
+	folder   bool     // slashes may follow it
 }
 
-func newCommitted(p, pipeline string) (committed, bool) {
-	c := committed{pipeline: pipeline}
-	for _, s := range strings.Split(strings.TrimPrefix(p, "dbfs:"), "/") {
+// newCommitted reads a path; false where it has fewer than two segments, so that too much would match it.
+func newCommitted(p string) (committed, bool) {
+	var c committed
+	for s := range strings.SplitSeq(strings.TrimPrefix(p, "dbfs:"), "/") {
 		if s != "" {
 			c.segments = append(c.segments, s)
 		}
@@ -29,9 +25,67 @@ func newCommitted(p, pipeline string) (committed, bool) {
 	return c, len(c.segments) > 1
 }
 
+// newFolder reads the path of a folder.
+func newFolder(p string) (committed, bool) {
+	c, ok := newCommitted(p)
+	c.folder = true
+	return c, ok
+}
+
+// key is the same for all spellings.
+func (c committed) key() string { return strings.Join(c.segments, "/") }
+
+func (c committed) base() string { return c.segments[len(c.segments)-1] }
+
+// dir is the folder that it lies in; false where that is too short.
+func (c committed) dir() (committed, bool) {
+	n := len(c.segments) - 1
+	return committed{c.segments[:n:n], true}, n > 1
+}
+
+// file is a file in the folder.
+func (c committed) file(name string) committed {
+	return committed{segments: append(c.segments[:len(c.segments):len(c.segments)], name)}
+}
+
+// inTool reports that it lies in the authoring tool's store of artifacts.
+func (c committed) inTool() bool { return c.toolAt() >= 0 }
+
+func (c committed) toolAt() int {
+	for i := range len(c.segments) - 1 {
+		if c.segments[i] == "prophecy" && c.segments[i+1] == "artifacts" {
+			return i
+		}
+	}
+	return -1
+}
+
+// project is the project that it belongs to: BASE/prophecy/artifacts/CUSTOMER/CONTROL_PLANE/PROJECT/VERSION/...
+// It is empty where the path says none.
+func (c committed) project() string {
+	i := c.toolAt()
+	if i < 0 || i+5 >= len(c.segments) {
+		return ""
+	}
+	return c.segments[i+4]
+}
+
+// below reports that it lies in the folder, at any depth.
+func (c committed) below(folder committed) bool {
+	return len(folder.segments) < len(c.segments) && strings.HasPrefix(c.key(), folder.key()+"/")
+}
+
+// onFabric is the path as the workspace knows it: of a volume or of workspace files as it is, else dbfs:/.
+func (c committed) onFabric() string {
+	if c.segments[0] == "Volumes" || c.segments[0] == "Workspace" {
+		return "/" + c.key()
+	}
+	return "dbfs:/" + c.key()
+}
+
 // find is the first mention in s at or after from.
 func (c committed) find(s string, from int) (start, end int, ok bool) {
-	last := c.segments[len(c.segments)-1]
+	last := c.base()
 	first := from
 	for {
 		i := strings.Index(s[from:], last)
@@ -41,11 +95,30 @@ func (c committed) find(s string, from int) (start, end int, ok bool) {
 		i += from
 		from = i + 1
 		end = i + len(last)
-		if end < len(s) && pathByte(s[end]) {
+		after := s[end:]
+		if c.folder {
+			after = after[slashes(after):]
+		}
+		if after != "" && pathByte(after[0]) {
 			continue
 		}
 		if start, ok := c.begin(s, i); ok && start >= first {
 			return start, end, true
+		}
+	}
+}
+
+// slashes is the length of the slashes, plain or escaped, at the beginning of s.
+func slashes(s string) int {
+	n := 0
+	for {
+		switch {
+		case strings.HasPrefix(s[n:], "/"):
+			n++
+		case strings.HasPrefix(s[n:], `\/`):
+			n += 2
+		default:
+			return n
 		}
 	}
 }
@@ -96,104 +169,70 @@ func pathByte(b byte) bool {
 
 // replace puts to in place of every mention.
 func (c committed) replace(s, to string) (string, bool) {
-	start, end, ok := c.find(s, 0)
-	if !ok {
-		return s, false
+	all := routes{{from: c}}
+	out := all.replace(s, func(*route) (string, bool) { return to, true })
+	return out, out != s
+}
+
+// replace puts what to gives in place of each mention of any of them; one of which it gives nothing stays. It
+// reads s once: what was put in is not looked at again. Of mentions that begin together the longest counts.
+func (all routes) replace(s string, to func(*route) (string, bool)) string {
+	type mention struct {
+		*route
+		start, end int
+	}
+	var next []mention // the first of each at or after the position
+	for _, p := range all {
+		if start, end, ok := p.from.find(s, 0); ok {
+			next = append(next, mention{p, start, end})
+		}
+	}
+	if len(next) == 0 {
+		return s
 	}
 	var b strings.Builder
 	at := 0
-	for ok {
-		b.WriteString(s[at:start])
-		b.WriteString(to)
-		at = end
-		start, end, ok = c.find(s, at)
-	}
-	b.WriteString(s[at:])
-	return b.String(), true
-}
-
-// artifactPaths are the committed paths of the job's components, each once.
-func (d *draft) artifactPaths() []committed {
-	var paths []committed
-	seen := map[string]bool{}
-	for _, c := range d.job.Components {
-		pipeline := c.PipelineID
-		if pipeline == "" {
-			pipeline = c.ID
-		}
-		p, ok := newCommitted(c.Path, pipeline)
-		if key := strings.Join(p.segments, "/"); ok && !seen[key] {
-			seen[key] = true
-			paths = append(paths, p)
-		}
-	}
-	return paths
-}
-
-// rewrite puts the paths of our artifacts in place of the committed ones.
-func (n *rendering) rewrite(d *draft) {
-	for _, p := range d.artifactPaths() {
-		var blob fabric.Blob
-		if pipeline := n.pipelines[p.pipeline]; pipeline != nil && pipeline.Artifact != nil {
-			a := pipeline.Artifact
-			blob = fabric.Blob{SHA256: a.SHA256, Name: a.Name, Size: a.Size, Path: path.Join(n.Root, a.SHA256, a.Name)}
-		}
-		used := false
-		walk("request", d.request, func(field, s string) string {
-			replaced, ok := p.replace(s, blob.Path)
-			if !ok {
-				return s
+	for len(next) > 0 {
+		best := next[0]
+		for _, m := range next[1:] {
+			if m.start < best.start || m.start == best.start && m.end > best.end {
+				best = m
 			}
-			if blob.Path == "" {
-				d.block(configs.ArtifactMissing, field, fmt.Sprintf("%s of %s", p.segments[len(p.segments)-1], p.pipeline))
-				return s
-			}
-			used = true
-			return replaced
-		})
-		if used && !contains(d.Blobs, blob) {
-			d.Blobs = append(d.Blobs, blob)
 		}
-	}
-	for _, t := range tasksOf(d.request) {
-		walk(t.field+".libraries", t.settings["libraries"], func(field, s string) string {
-			if strings.Contains(s, "/prophecy/artifacts/") && !strings.HasSuffix(field, ".coordinates") {
-				d.block(configs.ArtifactMissing, field, fmt.Sprintf("%q is the path of no component of the job", s))
-			}
-			return s
-		})
-	}
-}
-
-func contains(blobs []fabric.Blob, b fabric.Blob) bool {
-	for _, other := range blobs {
-		if other.Path == b.Path {
-			return true
+		b.WriteString(s[at:best.start])
+		if ours, ok := to(best.route); ok {
+			b.WriteString(ours)
+		} else {
+			b.WriteString(s[best.start:best.end])
 		}
-	}
-	return false
-}
-
-// pipelineTasks are the tasks that run a pipeline, with its key: those that have its artifact among
-// their libraries. It looks for committed paths, and so must come before rewrite.
-func (n *rendering) pipelineTasks(d *draft) map[string]string {
-	pipelines := map[string]string{} // field of the task -> pipeline
-	paths := d.artifactPaths()
-	for _, t := range tasksOf(d.request) {
-		walk("", t.settings["libraries"], func(_, s string) string {
-			for _, p := range paths {
-				if _, _, ok := p.find(s, 0); ok && pipelines[t.field] == "" {
-					pipelines[t.field] = p.pipeline
+		at = best.end
+		kept := next[:0]
+		for _, m := range next {
+			if m.start < at {
+				var ok bool
+				if m.start, m.end, ok = m.from.find(s, at); !ok {
+					continue
 				}
 			}
-			return s
-		})
-		key, _ := t.settings["task_key"].(string)
-		for _, c := range d.job.Components {
-			if pipelines[t.field] == "" && c.PipelineID != "" && c.NodeName != "" && c.NodeName == key {
-				pipelines[t.field] = c.PipelineID
+			kept = append(kept, m)
+		}
+		next = kept
+	}
+	b.WriteString(s[at:])
+	return b.String()
+}
+
+// mentioned are those that a text mentions.
+func (all routes) mentioned(s string) routes {
+	var found routes
+	all.replace(s, func(p *route) (string, bool) {
+		for _, known := range found {
+			if known == p {
+				return "", false
 			}
 		}
-	}
-	return pipelines
+		found = append(found, p)
+		return "", false
+	})
+	return found
 }

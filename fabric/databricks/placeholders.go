@@ -27,48 +27,94 @@ var (
 	safeValue = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@+~=,-]*$`)
 )
 
-// fill puts the values of the placeholders in and finds out which places only name the release.
-func (n *rendering) fill(d *draft) {
-	values := map[string]string{projectIDPlaceholder: n.ProjectID, versionPlaceholder: n.Version, tagPlaceholder: n.Tag, urlPlaceholder: n.ProphecyURL}
-	usable := map[string]string{}
-	for token, v := range values {
+// placeholders are the values of the tokens, and which of them may be put in.
+type placeholders struct {
+	values, usable map[string]string
+}
+
+func newPlaceholders(b fabric.Binding) placeholders {
+	p := placeholders{usable: map[string]string{}, values: map[string]string{
+		projectIDPlaceholder: b.ProjectID, versionPlaceholder: b.Version, tagPlaceholder: b.Tag, urlPlaceholder: b.ProphecyURL}}
+	for token, v := range p.values {
 		if safeValue.MatchString(v) && !strings.Contains(v, "..") {
-			usable[token] = v
+			p.usable[token] = v
 		}
 	}
-	labels := false
-	put := func(values map[string]string) map[string]any {
-		return substitute("request", d.request, func(field, s string) string {
-			return placeholder.ReplaceAllStringFunc(s, func(token string) string {
-				v, ok := values[token]
-				switch {
-				case ok:
-					labels = labels || token == versionPlaceholder || token == tagPlaceholder
-					return v
-				case n.value(token) != "":
-					d.block(configs.PlaceholderUnsafe, field, fmt.Sprintf("%s: %q", token, n.value(token)))
-				default:
-					d.block(configs.PlaceholderLeft, field, token)
-				}
-				return token
-			})
-		}).(map[string]any)
+	return p
+}
+
+// put fills a text. What has no value that may be put in stays; left is the first such token.
+func put(values map[string]string, s string) (filled, left string) {
+	if !strings.Contains(s, "_PLACEHOLDER__") {
+		return s, ""
 	}
-	d.Doc = fabric.NewDoc(put(usable))
+	filled = placeholder.ReplaceAllStringFunc(s, func(token string) string {
+		v, ok := values[token]
+		if !ok && left == "" {
+			left = token
+		}
+		if !ok {
+			return token
+		}
+		return v
+	})
+	return filled, left
+}
+
+// unfilled says why a token is left.
+func (p placeholders) unfilled(token string) (configs.Code, string) {
+	if v := p.values[token]; v != "" {
+		return configs.PlaceholderUnsafe, fmt.Sprintf("%s: %q", token, v)
+	}
+	return configs.PlaceholderLeft, token
+}
+
+// filled puts the values of the placeholders into a text that stands at a spot of the job's file, and
+// blocks the job where one is left.
+func (n *rendering) filled(d *draft, at *spot, s string) string {
+	s, left := put(n.placeholders.usable, s)
+	if left != "" {
+		code, particulars := n.placeholders.unfilled(left)
+		d.block(code, at, particulars)
+	}
+	return s
+}
+
+// fill puts the values of the placeholders in, looks for hosts that jobs must not call in what comes of it,
+// and finds out which places only name the release.
+//
+// The address of the authoring tool is a value like the others where strip leaves it: it is a call only
+// where its host is one of those that jobs must not call. Where it is not configured, the job is blocked
+// for want of a value.
+func (n *rendering) fill(d *draft) {
+	labels := false
+	filled := substitute(d.at, d.request, func(at *spot, s string) string {
+		labels = labels || strings.Contains(s, versionPlaceholder) || strings.Contains(s, tagPlaceholder)
+		s = n.filled(d, at, s)
+		n.isolate(d, at, s)
+		return s
+	})
+	for _, t := range tasksOf(d.at, filled.(map[string]any)) {
+		run, _ := t.settings["pipeline_task"].(map[string]any)
+		if id, ok := run["pipeline_id"].(string); ok {
+			d.needs(fabric.OutsidePipeline, id)
+		}
+	}
+	d.Doc = fabric.NewDoc(filled.(map[string]any))
 	d.Name, _ = d.Doc.At("name").(string)
 	if !labels || d.blocked != nil {
 		return
 	}
 	// The same definition under a name that no content holds shows where the release is named.
 	sum := sha256.Sum256(d.job.Raw)
-	marks := maps.Clone(usable)
+	marks := maps.Clone(n.placeholders.usable)
 	version, tag := "version"+hex.EncodeToString(sum[:8]), "tag"+hex.EncodeToString(sum[8:16])
 	marks[versionPlaceholder], marks[tagPlaceholder] = version, tag
-	d.Labels = n.labelsOf(d.Doc, fabric.NewDoc(put(marks)), version, tag)
-}
-
-func (n *rendering) value(token string) string {
-	return map[string]string{projectIDPlaceholder: n.ProjectID, versionPlaceholder: n.Version, tagPlaceholder: n.Tag, urlPlaceholder: n.ProphecyURL}[token]
+	renamed := substitute(d.at, d.request, func(_ *spot, s string) string {
+		s, _ = put(marks, s)
+		return s
+	})
+	d.Labels = n.labelsOf(d.Doc, fabric.NewDoc(renamed.(map[string]any)), version, tag)
 }
 
 // labelsOf goes through the strings of a document and of the same document under another name of the
@@ -97,27 +143,21 @@ func spelled(s string) string {
 }
 
 // substitute returns a copy of v with put applied to each string, keys of objects included.
-func substitute(field string, v any, put func(field, s string) string) any {
+func substitute(at *spot, v any, put func(at *spot, s string) string) any {
 	switch v := v.(type) {
 	case string:
-		if !strings.Contains(v, "_PLACEHOLDER__") {
-			return v
-		}
-		return put(field, v)
+		return put(at, v)
 	case map[string]any:
 		m := make(map[string]any, len(v))
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			key := k
-			if strings.Contains(k, "_PLACEHOLDER__") {
-				key = put(field+"."+k, k)
-			}
-			m[key] = substitute(field+"."+k, v[k], put)
+			here := at.member(k)
+			m[put(here, k)] = substitute(here, v[k], put)
 		}
 		return m
 	case []any:
 		s := make([]any, len(v))
 		for i, e := range v {
-			s[i] = substitute(fmt.Sprintf("%s[%d]", field, i), e, put)
+			s[i] = substitute(at.element(i), e, put)
 		}
 		return s
 	}

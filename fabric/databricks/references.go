@@ -12,13 +12,13 @@ import (
 
 // link puts a fabric.Ref in place of each {"job": "jobs/x"} that stands where the id of a job belongs.
 func (n *rendering) link(d *draft) {
-	for _, t := range tasksOf(d.request) {
+	for _, t := range tasksOf(d.at, d.request) {
 		run, _ := t.settings["run_job_task"].(map[string]any)
 		named, ok := run["job_id"].(map[string]any)
 		if !ok {
 			continue
 		}
-		field := t.field + ".run_job_task.job_id"
+		field := t.at.member("run_job_task").member("job_id")
 		name, ok := named["job"].(string)
 		if !ok || len(named) != 1 {
 			d.block(configs.JobBroken, field, `expected the number of a job or {"job": "jobs/NAME"}`)
@@ -59,7 +59,7 @@ func (n *rendering) references() {
 	keys := slices.Sorted(maps.Keys(n.drafts))
 	for _, k := range keys {
 		if d := n.drafts[k]; n.reaches(k) {
-			d.block(configs.ReferenceCycle, "", fmt.Sprintf("%s needs %s", k, strings.Join(texts(d.Needs), ", ")))
+			d.block(configs.ReferenceCycle, nil, fmt.Sprintf("%s needs %s", k, strings.Join(texts(d.Needs), ", ")))
 		}
 	}
 	for again := true; again; {
@@ -71,10 +71,10 @@ func (n *rendering) references() {
 				switch {
 				case d.blocked != nil:
 				case to.unselected != "":
-					d.block(configs.ReferenceUnselected, "", fmt.Sprintf("%s: %s", need, to.unselected))
+					d.block(configs.ReferenceUnselected, nil, fmt.Sprintf("%s: %s", need, to.unselected))
 					again = true
 				case to.blocked != nil:
-					d.block(configs.ReferenceBlocked, "", fmt.Sprintf("%s: %s", need, to.blocked.Text))
+					d.block(configs.ReferenceBlocked, nil, fmt.Sprintf("%s: %s", need, to.blocked.Text))
 					again = true
 				}
 			}

@@ -1,6 +1,7 @@
 package databricks
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -14,9 +15,10 @@ import (
 	"selvage/fabric"
 )
 
-// Render makes the settings of each selected job from its committed request. In this order it leaves
-// out what does not belong there, takes out what calls the authoring tool, puts the artifacts' own paths in
-// place of the committed ones, lays the overlay over it, and fills the placeholders.
+// Render makes the settings of each selected job from its committed request. In this order it leaves out
+// what does not belong there, lays the overlay over it, takes out what calls the authoring tool, puts the paths
+// of our files in place of the committed ones, and fills the placeholders. What the overlay says is treated
+// like what is committed: it may mention committed paths and placeholders, and it can't make a job call the tool.
 //
 // A committed request without queue gets {"enabled": true}: version 2.2 of the API creates jobs so,
 // a run waits then instead of being skipped, and leaving it out would mean one thing on create and
@@ -31,14 +33,21 @@ func (w *Workspace) Render(r *artifacts.Release, b fabric.Binding) (*fabric.Desi
 		return nil, nil, fmt.Errorf("render %s: the folder of the artifacts is not known before the fabric was looked at", b.Deployment)
 	}
 	n := &rendering{
-		Binding:   b,
-		desired:   fabric.NewDesired(),
-		pipelines: map[string]*artifacts.Pipeline{},
-		drafts:    map[fabric.Key]*draft{},
-		names:     map[string][]fabric.Key{},
+		Binding:        b,
+		placeholders:   newPlaceholders(b),
+		desired:        fabric.NewDesired(),
+		pipelines:      map[string]*artifacts.Pipeline{},
+		subscribed:     map[string]*artifacts.Pipeline{},
+		configurations: r.Configurations,
+		drafts:         map[fabric.Key]*draft{},
+		names:          map[string][]fabric.Key{},
+		hits:           hits{parts: map[string]bool{}},
 	}
 	for i := range r.Pipelines {
 		n.pipelines[r.Pipelines[i].Key] = &r.Pipelines[i]
+	}
+	for i := range r.Subscribed {
+		n.subscribed[r.Subscribed[i].Key] = &r.Subscribed[i]
 	}
 	for _, j := range r.Jobs {
 		n.names[j.Name] = append(n.names[j.Name], fabric.Key(j.Key))
@@ -67,19 +76,24 @@ func (w *Workspace) Render(r *artifacts.Release, b fabric.Binding) (*fabric.Desi
 // rendering is one call of Render.
 type rendering struct {
 	fabric.Binding
-	desired   *fabric.Desired
-	findings  []configs.Finding
-	pipelines map[string]*artifacts.Pipeline
-	drafts    map[fabric.Key]*draft
-	names     map[string][]fabric.Key // of the jobs, to their keys
-	hits      hits
+	placeholders   placeholders
+	desired        *fabric.Desired
+	findings       []configs.Finding
+	pipelines      map[string]*artifacts.Pipeline // own ones, by key
+	subscribed     map[string]*artifacts.Pipeline // of other projects, by the key of the subscription
+	configurations []artifacts.Configuration
+	drafts         map[fabric.Key]*draft
+	names          map[string][]fabric.Key // of the jobs, to their keys
+	hits           hits
 }
 
 // draft is one job on its way to a resource.
 type draft struct {
 	fabric.Resource
 	job        *artifacts.Job
+	at         *spot          // of the request in the job's file
 	request    map[string]any // ours to change
+	file       map[string]any // the job's file as committed, once somebody asked for it
 	unselected string         // why the deployment does not select it
 	blocked    *configs.Finding
 }
@@ -89,19 +103,27 @@ func (n *rendering) found(code configs.Code, subject, particulars string) {
 }
 
 // block keeps the first reason: what follows is often its consequence.
-func (d *draft) block(code configs.Code, field, particulars string) {
-	if d.blocked != nil {
-		return
+func (d *draft) block(code configs.Code, at *spot, particulars string) {
+	d.blockFor(code, d.subject(at), particulars)
+}
+
+func (d *draft) blockFor(code configs.Code, subject, particulars string) {
+	if d.blocked == nil {
+		f := configs.Found(code, subject, particulars)
+		d.blocked = &f
 	}
+}
+
+// subject names a place of the job's file in findings; without a spot the file.
+func (d *draft) subject(at *spot) string {
 	subject := d.job.File
 	if subject == "" {
 		subject = d.job.Key
 	}
-	if field != "" {
-		subject += ": " + field
+	if at != nil {
+		subject += ": " + at.String()
 	}
-	f := configs.Found(code, subject, particulars)
-	d.blocked = &f
+	return subject
 }
 
 func (n *rendering) job(j *artifacts.Job) {
@@ -115,14 +137,28 @@ func (n *rendering) job(j *artifacts.Job) {
 		return
 	}
 	n.leaveOut(d)
+	n.overlay(d)
 	n.strip(d)
-	n.homeCalls(d)
-	tasks := n.pipelineTasks(d)
-	n.rewrite(d)
-	n.overlay(d, tasks)
+	n.files(d)
 	d.explicit()
 	n.link(d)
 	n.fill(d)
+	d.sort()
+}
+
+// sort brings what a job needs into an order that the order of its components has no part in.
+func (d *draft) sort() {
+	slices.SortFunc(d.Blobs, func(a, b fabric.Blob) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(d.Outside, func(a, b fabric.Outside) int {
+		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Name, b.Name))
+	})
+}
+
+// needs adds something that others put on the fabric.
+func (d *draft) needs(kind fabric.OutsideKind, name string) {
+	if t := (fabric.Outside{Kind: kind, Name: name}); !slices.Contains(d.Outside, t) {
+		d.Outside = append(d.Outside, t)
+	}
 }
 
 // read takes the request out of the committed file.
@@ -131,17 +167,27 @@ func (d *draft) read() {
 		d.blocked = &d.job.Blocked[0]
 		return
 	}
-	file, err := fabric.ParseDoc(d.job.Raw)
+	file, err := parse(d.job.Raw)
 	if err != nil {
-		d.block(configs.JobBroken, "", err.Error())
+		d.block(configs.JobBroken, nil, err.Error())
 		return
 	}
-	request, field, err := artifacts.Request(file.Object())
+	request, field, err := artifacts.Request(file)
+	d.at = spotOf(field)
 	if err != nil {
-		d.block(configs.JobBroken, field, err.Error())
+		d.block(configs.JobBroken, d.at, err.Error())
 		return
 	}
 	d.request = request
+}
+
+// parse decodes one JSON object, numbers as they are written.
+func parse(raw []byte) (map[string]any, error) {
+	doc, err := fabric.ParseDoc(raw)
+	if err != nil {
+		return nil, err
+	}
+	return doc.Object(), nil
 }
 
 // unselected says why the deployment leaves the job out; empty where it does not.
@@ -152,12 +198,19 @@ func (n *rendering) unselected(j *artifacts.Job) string {
 				return ""
 			}
 		}
-		return fmt.Sprintf("fabric id %s; no pattern under jobs matches its key", fabricOf(j))
+		return "no pattern under jobs matches its key; " + committedFor(j)
 	}
 	if id := fabricID(j); id != "" && slices.Contains(n.FabricIDs, id) {
 		return ""
 	}
-	return "fabric id " + fabricOf(j)
+	return committedFor(j)
+}
+
+func committedFor(j *artifacts.Job) string {
+	if id := fabricID(j); id != "" {
+		return "it is committed for fabric " + id
+	}
+	return "it is committed for no fabric"
 }
 
 func fabricID(j *artifacts.Job) string {
@@ -165,13 +218,6 @@ func fabricID(j *artifacts.Job) string {
 		return j.FabricUID
 	}
 	return j.FabricID
-}
-
-func fabricOf(j *artifacts.Job) string {
-	if id := fabricID(j); id != "" {
-		return id
-	}
-	return "(none)"
 }
 
 // leaveOut removes what is not part of a job's settings, or not the definition's to say.
@@ -197,9 +243,9 @@ func (d *draft) explicit() {
 		}
 	}
 	if tags, _ := d.request["tags"].(map[string]any); len(tags) > maxTags-markTags {
-		d.block(configs.TooManyTags, "request.tags", fmt.Sprintf("%d, and %d are the most beside the %d of selvage", len(tags), maxTags-markTags, markTags))
+		d.block(configs.TooManyTags, d.at.member("tags"), fmt.Sprintf("%d, and %d are the most beside the %d of selvage", len(tags), maxTags-markTags, markTags))
 	}
-	for _, c := range clustersOf(d.request) {
+	for _, c := range clustersOf(d.at, d.request) {
 		for _, part := range []string{"spark_conf", "spark_env_vars", "custom_tags"} {
 			m, _ := c.settings[part].(map[string]any)
 			for key, v := range m {
@@ -210,45 +256,4 @@ func (d *draft) explicit() {
 			}
 		}
 	}
-}
-
-// walk calls see for each string in v with the field path as it stands in the file, and replaces the
-// string by what it returns. Keys of objects are not touched.
-func walk(field string, v any, see func(field, s string) string) any {
-	switch v := v.(type) {
-	case string:
-		return see(field, v)
-	case map[string]any:
-		for _, k := range slices.Sorted(maps.Keys(v)) {
-			v[k] = walk(field+"."+k, v[k], see)
-		}
-	case []any:
-		for i, e := range v {
-			v[i] = walk(fmt.Sprintf("%s[%d]", field, i), e, see)
-		}
-	}
-	return v
-}
-
-// task is a task of a job, and where it stands.
-type task struct {
-	field    string // in the file: "request.tasks[2]"
-	settings map[string]any
-}
-
-// tasks are all tasks of a request, those inside a for_each_task included.
-func tasksOf(request map[string]any) []task {
-	var found []task
-	list, _ := request["tasks"].([]any)
-	for i, e := range list {
-		t, _ := e.(map[string]any)
-		field := fmt.Sprintf("request.tasks[%d]", i)
-		for t != nil {
-			found = append(found, task{field, t})
-			loop, _ := t["for_each_task"].(map[string]any)
-			t, _ = loop["task"].(map[string]any)
-			field += ".for_each_task.task"
-		}
-	}
-	return found
 }

@@ -190,7 +190,8 @@ func TestRandomDefinitions(t *testing.T) {
 	}
 }
 
-func arrives(t *testing.T, p *place, release *artifacts.Release) {
+// settles deploys a release and compares what is live then with what is rendered, by the rules alone.
+func settles(t *testing.T, p *place, release *artifacts.Release) (fabric.Fabric, fabric.Binding, *fabrictest.Book) {
 	t.Helper()
 	f, b, book := p.Open(t), p.Binding(), fabrictest.NewBook(p.Binding().Deployment)
 	report, err := fabrictest.Deploy(t.Context(), f, release, b, book)
@@ -221,6 +222,12 @@ func arrives(t *testing.T, p *place, release *artifacts.Release) {
 			t.Errorf("%s: %d labels, and %s\n%s", j.Key, labels, fieldPaths(fields), j.Raw)
 		}
 	}
+	return f, b, book
+}
+
+func arrives(t *testing.T, p *place, release *artifacts.Release) {
+	t.Helper()
+	f, b, book := settles(t, p, release)
 	named := 0
 	for _, version := range []string{"1.2.0", "1.3.0-rc.1+build"} {
 		b.Version, b.Tag = version, "Shop/"+version

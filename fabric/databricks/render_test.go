@@ -40,17 +40,25 @@ func releaseOf(t *testing.T, definitions map[string]string) *artifacts.Release {
 	for _, key := range slices.Sorted(maps.Keys(definitions)) {
 		j := artifacts.Job{Key: key, File: key + "/code/databricks-job.json", Raw: []byte(definitions[key]), Scheduler: "Databricks"}
 		var file struct {
-			FabricID   string `json:"fabric_id"`
-			Components []map[string]struct {
-				Path, NodeName, ID, PipelineID string
+			FabricID    string `json:"fabric_id"`
+			SecretScope string `json:"secret_scope"`
+			Components  []map[string]struct {
+				Path, NodeName, ID, PipelineID, Language, ReleaseVersion, ConfigPath     string
+				Content, ProfilePath, ProfileContent, SecretKey, ComponentFilesDirectory string
 			}
 			Request struct{ Name string }
 		}
 		_ = json.Unmarshal(j.Raw, &file) // some are broken on purpose
-		j.FabricID, j.Name = file.FabricID, file.Request.Name
+		j.FabricID, j.Name, j.SecretScope = file.FabricID, file.Request.Name, file.SecretScope
 		for _, c := range file.Components {
 			for kind, f := range c {
-				j.Components = append(j.Components, artifacts.Component{Kind: kind, Path: f.Path, NodeName: f.NodeName, ID: f.ID, PipelineID: f.PipelineID})
+				made := artifacts.Component{Kind: kind, Path: f.Path, NodeName: f.NodeName, ID: f.ID, PipelineID: f.PipelineID, Language: f.Language,
+					ReleaseVersion: f.ReleaseVersion, ConfigPath: f.ConfigPath, Content: f.Content, ProfilePath: f.ProfilePath,
+					ProfileContent: f.ProfileContent, SecretKey: f.SecretKey, FilesDirectory: f.ComponentFilesDirectory}
+				if id, pipeline, ok := strings.Cut(f.PipelineID, "/pipelines/"); ok {
+					made.Subscribed = &artifacts.Subscription{ProjectID: id, Version: f.ReleaseVersion, Pipeline: "pipelines/" + pipeline}
+				}
+				j.Components = append(j.Components, made)
 			}
 		}
 		r.Jobs = append(r.Jobs, j)
@@ -60,7 +68,7 @@ func releaseOf(t *testing.T, definitions map[string]string) *artifacts.Release {
 
 func binding() fabric.Binding {
 	return fabric.Binding{Installation: installation, Deployment: "shop@test", Tag: "Shop/1.2.0", Version: "1.2.0",
-		FabricIDs: []string{"17"}, Root: "/Workspace/Users/me/.selvage/artifacts"}
+		FabricIDs: []string{"17"}, Root: "/Workspace/Users/me/.selvage/artifacts", Isolation: []string{"*.prophecy.io"}}
 }
 
 func render(t *testing.T, r *artifacts.Release, b fabric.Binding) (*fabric.Desired, []configs.Finding) {
@@ -99,12 +107,24 @@ func shownAs(t *testing.T, r *artifacts.Release, d *fabric.Desired, findings []c
 		}
 		for _, blob := range res.Blobs {
 			fmt.Fprintf(&b, "blob %s\n", blob.Path)
+			for line := range strings.Lines(string(blob.Content)) {
+				fmt.Fprintf(&b, "  | %s\n", strings.TrimSuffix(line, "\n"))
+			}
+		}
+		for _, o := range res.Outside {
+			fmt.Fprintf(&b, "outside %s %s\n", o.Kind, o.Name)
 		}
 		for _, p := range slices.Sorted(maps.Keys(res.Labels)) {
 			fmt.Fprintf(&b, "label %s %s\n", p, res.Labels[p])
 		}
-		for _, p := range slices.Sorted(maps.Keys(res.Overlaid)) {
-			fmt.Fprintf(&b, "overlaid %s\n", p)
+		for _, f := range res.Overlay {
+			if !res.Overlaid[f.Path] || f.Cause != fabric.Overlay {
+				t.Errorf("%s: the overlay did %+v, and Overlaid does not say so", k, f)
+			}
+			fmt.Fprintf(&b, "overlaid %s: %s -> %s\n", f.Path, or(f.Old), or(f.New))
+		}
+		if len(res.Overlay) != len(res.Overlaid) {
+			t.Errorf("%s: %d fields are overlaid, %d paths", k, len(res.Overlay), len(res.Overlaid))
 		}
 		for _, f := range res.Stripped {
 			fmt.Fprintf(&b, "stripped %s\n", f.Text)
@@ -116,7 +136,15 @@ func shownAs(t *testing.T, r *artifacts.Release, d *fabric.Desired, findings []c
 	return b.String()
 }
 
-// TestRenderGolden renders the definitions of each file in testdata/render. Its first file is the binding.
+func or(v json.RawMessage) string {
+	if v == nil {
+		return "-"
+	}
+	return string(v)
+}
+
+// TestRenderGolden renders the definitions of each file in testdata/render: jobs by their key, the binding, what
+// else the release holds, and "configuration OWNER NAME".
 func TestRenderGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/render/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -130,11 +158,23 @@ func TestRenderGolden(t *testing.T) {
 			}
 			b := binding()
 			definitions := map[string]string{}
+			var more artifacts.Release
 			want := -1
 			for i, f := range story.Files {
-				switch f.Name {
+				name, rest, _ := strings.Cut(f.Name, " ")
+				switch name {
+				case "release":
+					if err := json.Unmarshal(f.Data, &more); err != nil {
+						t.Fatal(err)
+					}
+				case "configuration":
+					owner, instance, _ := strings.Cut(rest, " ")
+					more.Configurations = append(more.Configurations, artifacts.Configuration{Owner: owner, Name: instance, File: owner + "/" + instance + ".json", Content: f.Data})
 				case "binding":
-					if err := json.Unmarshal(f.Data, &b); err != nil {
+					dec := json.NewDecoder(bytes.NewReader(f.Data))
+					dec.UseNumber()
+					dec.DisallowUnknownFields()
+					if err := dec.Decode(&b); err != nil {
 						t.Fatal(err)
 					}
 				case "want":
@@ -144,6 +184,8 @@ func TestRenderGolden(t *testing.T) {
 				}
 			}
 			r := releaseOf(t, definitions)
+			r.Pipelines = append(r.Pipelines, more.Pipelines...)
+			r.Subscribed, r.Configurations = more.Subscribed, more.Configurations
 			before := fmt.Sprintf("%+v", r)
 			d, findings := render(t, r, b)
 			got := shownAs(t, r, d, findings)
@@ -391,7 +433,7 @@ func TestMentions(t *testing.T) {
 		"/Volumes/main/other/prophecy/artifacts/x/__PROJECT_ID_PLACEHOLDER__/p.whl":           "/Volumes/main/other/prophecy/artifacts/x/__PROJECT_ID_PLACEHOLDER__/p.whl",
 		"p.whl": "p.whl", "/p.whl": "/p.whl", "": "",
 	} {
-		c, ok := newCommitted(committedPath, "")
+		c, ok := newCommitted(committedPath)
 		if !ok {
 			t.Fatal("not a path")
 		}
@@ -407,7 +449,7 @@ func FuzzMentions(f *testing.F) {
 	f.Add(`/a\/b`, `\/a\\/b`)
 	f.Add("/c)/c", "/c)/c)/c") // two mentions that overlap
 	f.Fuzz(func(t *testing.T, p, s string) {
-		c, ok := newCommitted(p, "")
+		c, ok := newCommitted(p)
 		if !ok {
 			return
 		}

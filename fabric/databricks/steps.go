@@ -102,7 +102,7 @@ func deletions(changes []fabric.Change, before []string) []fabric.Step {
 // runs are the ids of the jobs that a live job runs, each once.
 func runs(d fabric.Doc) []string {
 	var ids []string
-	for _, t := range tasksOf(d.Object()) {
+	for _, t := range tasksOf(nil, d.Object()) {
 		run, _ := t.settings["run_job_task"].(map[string]any)
 		if id, ok := run["job_id"].(json.Number); ok && !slices.Contains(ids, id.String()) {
 			ids = append(ids, id.String())

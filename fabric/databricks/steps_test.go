@@ -145,28 +145,3 @@ func TestRulesKnowTheService(t *testing.T) {
 		}
 	}
 }
-
-func TestToolAddresses(t *testing.T) {
-	for value, want := range map[string]bool{
-		"https://app.prophecy.io/x":            true,
-		"wss://prophecy.io":                    true,
-		"https://user:pass@app.prophecy.io:44": true,
-		"app.prophecy.io":                      true,
-		"https://APP.Prophecy.IO":              true,
-		"{\"u\":\"https://app.prophecy.io\"}":  true,
-		"io.prophecy:prophecy-libs_2.12:3.3.0": false,
-		"prophecy.io":                          false,
-		"me@app.prophecy.io":                   false,
-		"https://prophecy.io.example.com":      false,
-		"https://notprophecy.io":               false,
-		"https://example.com/prophecy.io":      false,
-		"":                                     false,
-	} {
-		if got := callsTool("key", value); got != want {
-			t.Errorf("%q: %v", value, got)
-		}
-	}
-	if !callsTool("spark.prophecy.metadata.url", "https://internal.example") || callsTool("spark.prophecy.metadata.job.uri", "1/jobs/x") {
-		t.Error("keys")
-	}
-}

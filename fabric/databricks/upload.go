@@ -171,17 +171,21 @@ func (w *Workspace) toWorkspace(ctx context.Context, b fabric.Blob, f *verified,
 	if _, err := w.post(ctx, mkdirsPath, map[string]any{"path": path.Dir(b.Path)}); err != nil {
 		return err
 	}
+	format := "AUTO"
+	if b.Content != nil {
+		format = "RAW" // a script that begins like a notebook would become one, under another name
+	}
 	if b.Size <= maxJSONImport {
 		content, err := io.ReadAll(f)
 		if err != nil {
 			return err
 		}
-		_, err = w.post(ctx, importPath, map[string]any{"path": b.Path, "format": "AUTO", "overwrite": overwrite, "content": base64.StdEncoding.EncodeToString(content)})
+		_, err = w.post(ctx, importPath, map[string]any{"path": b.Path, "format": format, "overwrite": overwrite, "content": base64.StdEncoding.EncodeToString(content)})
 		return err
 	}
 	var form bytes.Buffer
 	mw := multipart.NewWriter(&form)
-	for _, field := range [][2]string{{"path", b.Path}, {"format", "AUTO"}, {"overwrite", strconv.FormatBool(overwrite)}} {
+	for _, field := range [][2]string{{"path", b.Path}, {"format", format}, {"overwrite", strconv.FormatBool(overwrite)}} {
 		if err := mw.WriteField(field[0], field[1]); err != nil {
 			return err
 		}
@@ -213,9 +217,15 @@ type verified struct {
 }
 
 func (w *Workspace) open(b fabric.Blob) (*verified, error) {
-	r, err := w.blobs.Open(b.SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBlob, err)
+	var r io.ReadCloser
+	if b.Content != nil {
+		r = io.NopCloser(bytes.NewReader(b.Content))
+	} else {
+		stored, err := w.blobs.Open(b.SHA256)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errBlob, err)
+		}
+		r = stored
 	}
 	return &verified{ReadCloser: r, blob: b, hash: sha256.New(), left: b.Size}, nil
 }

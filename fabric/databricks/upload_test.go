@@ -2,6 +2,8 @@ package databricks
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -208,5 +210,46 @@ func TestUploadStaysInItsFolder(t *testing.T) {
 	}
 	if r.e.Count("*") != 0 {
 		t.Error("something was sent")
+	}
+}
+
+// TestUploadContent: a file that Render made is sent from where it is, once, and only if it is what its digest
+// says. One that begins like a notebook stays a file.
+func TestUploadContent(t *testing.T) {
+	for _, root := range roots {
+		for _, content := range []string{"# Databricks notebook source\nprint(1)\n", "", strings.Repeat("x", maxJSONImport+1)} {
+			t.Run(fmt.Sprintf("%s/%d", root[1:7], len(content)), func(t *testing.T) {
+				r := overTCP(t, emulator.Options{}, Options{})
+				sum := sha256.Sum256([]byte(content))
+				b := fabric.Blob{SHA256: hex.EncodeToString(sum[:]), Name: "s.py", Size: int64(len(content)), Content: []byte(content)}
+				b.Path = root + "/" + b.SHA256 + "/s.py"
+				if o := r.w.Do(t.Context(), uploading(b), r.journal); o.Status != fabric.Done {
+					t.Fatalf("%+v", o)
+				}
+				if got, ok := r.e.Files()[b.Path]; !ok || got != len(content) {
+					t.Fatalf("%v", r.e.Files())
+				}
+				again, err := New(Options{Name: "again", Config: pat(r.w.host, token), Blobs: r.store})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer again.Close()
+				if o := again.Do(t.Context(), uploading(b), r.journal); o.Status != fabric.Done || len(r.journal.intents) != 1 {
+					t.Errorf("after a restart: %+v, %d intents", o, len(r.journal.intents))
+				}
+				if content == "" {
+					return
+				}
+				forged := b
+				forged.Content = []byte(strings.Replace(content, content[:1], "y", 1))
+				forged.Path = root + "/" + b.SHA256 + "/forged.py"
+				if o := r.w.Do(t.Context(), uploading(forged), r.journal); o.Status != fabric.Later || !errors.Is(o.Err, errBlob) {
+					t.Errorf("forged: %+v", o)
+				}
+				if _, ok := r.e.Files()[forged.Path]; ok {
+					t.Error("the forged file arrived")
+				}
+			})
+		}
 	}
 }

@@ -25,6 +25,9 @@ import (
 //	DELETE /__emulator/jobs/ID              delete by hand
 //	POST   /__emulator/jobs/ID/hide?user=U  forbid a user, or everybody
 //	GET    /__emulator/files                paths and sizes
+//	POST   /__emulator/files?path=PATH      a file by hand: the body is what it holds
+//	POST   /__emulator/secrets/SCOPE/KEY    a secret by hand, without a value
+//	POST   /__emulator/pipelines/ID         a pipeline of Delta Live Tables by hand
 //	POST   /__emulator/faults               a Fault       DELETE clears them
 //	POST   /__emulator/snapshot/NAME
 //	POST   /__emulator/restore/NAME
@@ -157,7 +160,7 @@ func (w *Workspace) ShowJob(id int64) {
 	delete(w.hidden, id)
 }
 
-// Files are the paths and sizes, in bytes, of all workspace files and volume files.
+// Files are the paths and sizes, in bytes, of all files of the workspace, of volumes and of DBFS.
 func (w *Workspace) Files() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -166,6 +169,9 @@ func (w *Workspace) Files() map[string]int {
 		if n.kind != folder {
 			out["/Workspace"+p] = len(n.body)
 		}
+	}
+	for p, n := range w.state.dbfs {
+		out["dbfs:"+p] = len(n.body)
 	}
 	for p, n := range w.state.volumes {
 		if n.kind != folder {
@@ -222,6 +228,21 @@ func (w *Workspace) command(c *call) (any, error) {
 		return append([]string{}, w.Violations()...), nil
 	case "GET files":
 		return w.Files(), nil
+	case "POST files":
+		return done, w.SetFile(c.param("path"), c.body)
+	case "POST secrets":
+		scope, key, _ := strings.Cut(rest, "/")
+		if scope == "" {
+			return nil, fmt.Errorf("name the secret: /__emulator/secrets/SCOPE/KEY")
+		}
+		w.SetSecret(scope, key)
+		return done, nil
+	case "POST pipelines":
+		if rest == "" {
+			return nil, fmt.Errorf("name the pipeline: /__emulator/pipelines/ID")
+		}
+		w.SetPipeline(rest)
+		return done, nil
 	case "POST faults":
 		var f Fault
 		dec := json.NewDecoder(bytes.NewReader(c.body))

@@ -37,6 +37,9 @@ var routes = map[string]endpoint{
 	"GET workspace/export":     {serve: (*Workspace).exportFile},
 
 	"GET preview/scim/v2/Me": {serve: (*Workspace).me},
+
+	"GET secrets/list":    {serve: (*Workspace).listSecrets},
+	"GET dbfs/get-status": {serve: (*Workspace).dbfsStatus},
 }
 
 // prefixes are the endpoints whose path holds a name or an id.
@@ -77,6 +80,9 @@ func route(method, path string) (endpoint, string) {
 	label := first + "/" + second
 	if h, found := prefixes[method+" "+label]; found && more {
 		return h, label
+	}
+	if method == "GET" && first == "pipelines" && second != "" && !more {
+		return endpoint{serve: (*Workspace).getPipeline}, "pipelines/get"
 	}
 	return endpoint{}, rest
 }

@@ -40,11 +40,16 @@ type state struct {
 	runKeys map[string]int64 // idempotency token to run id
 	tree    map[string]*node // workspace files and folders, by path without /Workspace
 	volumes map[string]*node // by path with /Volumes
+	dbfs    map[string]*node // by path without dbfs:
+
+	secrets   map[string]map[string]int64 // by scope and key: when it was set
+	pipelines map[string]bool             // by id
 }
 
 func newState(o Options) state {
 	s := state{jobs: map[int64]*job{}, deleted: map[int64]bool{}, runs: map[int64]*run{},
-		runKeys: map[string]int64{}, tree: map[string]*node{}, volumes: map[string]*node{}}
+		runKeys: map[string]int64{}, tree: map[string]*node{}, volumes: map[string]*node{},
+		dbfs: map[string]*node{}, secrets: map[string]map[string]int64{}, pipelines: map[string]bool{}}
 	users := append(slices.Collect(maps.Values(o.Users)), o.User, o.ClientID)
 	for _, user := range users {
 		if user != "" {
@@ -59,7 +64,8 @@ func (s *state) clone() state {
 	c := *s
 	c.jobs, c.deleted, c.order = maps.Clone(s.jobs), maps.Clone(s.deleted), slices.Clone(s.order)
 	c.runs, c.runKeys = maps.Clone(s.runs), maps.Clone(s.runKeys)
-	c.tree, c.volumes = maps.Clone(s.tree), maps.Clone(s.volumes)
+	c.tree, c.volumes, c.dbfs = maps.Clone(s.tree), maps.Clone(s.volumes), maps.Clone(s.dbfs)
+	c.secrets, c.pipelines = maps.Clone(s.secrets), maps.Clone(s.pipelines)
 	return c
 }
 

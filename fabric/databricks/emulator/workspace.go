@@ -3,7 +3,8 @@
 // loopback port, and a PipeListener serves it without any socket, inside a testing/synctest bubble.
 //
 // It holds jobs (create, reset, update, get, list, delete, run-now and the runs of them), permissions
-// of jobs, workspace files, volumes, the caller's identity and OAuth tokens for machines. Everything
+// of jobs, workspace files, volumes, what people put there by hand (secrets by name, pipelines, files of DBFS: to be
+// looked at), the caller's identity and OAuth tokens for machines. Everything
 // else answers 404 ENDPOINT_NOT_FOUND. It shares no code and no table with our client, so that a
 // mistake in one does not hide in the other.
 //
@@ -97,35 +98,36 @@ type Limit struct {
 // Unverified has a switch for every behaviour that nobody has observed on a real workspace. The zero
 // value is the answer that we think likely; the client must live with all of them.
 type Unverified struct {
-	ListLag            time.Duration // a new job is missing from jobs/list for so long
-	ListOmitsDefaults  bool          // jobs/list leaves out the defaults that jobs/get shows
-	ListByOffset       bool          // page tokens count jobs: deleting while paging skips one, creating doubles one
-	TasksAsSent        bool          // tasks are not sorted
-	ListsReordered     bool          // parameters, job_clusters, environments and libraries come back in another order
-	ResetReorders      bool          // a reset that changes nothing still picks new orders
-	JobClustersBare    bool          // no defaults below job_clusters, only below tasks
-	QueueHidesDisabled bool          // queue {enabled: false} reads back as absent
-	QueueKept          bool          // reset without queue keeps the old one, instead of enabling it
-	MissingIs404       bool          // reset, update and delete of a missing job: 404 RESOURCE_DOES_NOT_EXIST, not 400
-	DeletedIs403       bool          // any call for a deleted job: 403, as some see without admin rights
-	BadTokenIs403      bool          // a wrong token: 403, not 401
-	RetryAfter         bool          // 429 carries Retry-After
-	EnvironmentEcho    string        // "client" or "environment_version": that name is echoed, whichever was sent
-	BundleRejected     bool          // deployment.kind BUNDLE is refused
-	ParentPathHidden   bool          // parent_path is not read back
-	ParentPathFixed    bool          // reset and update do not move a job to another parent_path
-	EmptyBlocksDropped bool          // an empty notification_settings or health is not read back
-	EmailsLowered      bool          // addresses in email_notifications come back in lower case
-	EmailFlagEchoed    bool          // email_notifications show no_alert_for_skipped_runs: false
-	EmptyTagsEchoed    bool          // a job without tags shows tags {}
-	RetriesEchoed      bool          // max_retries, min_retry_interval_millis and retry_on_timeout are always shown
-	DeltaPreview       bool          // clusters get spark.databricks.delta.preview.enabled in spark_conf
-	RunJobUnchecked    bool          // run_job_task may name a job that is not there
-	TriggersPreview    bool          // the plural triggers are on; off, they answer 404 FEATURE_DISABLED
-	ExistsIs400        bool          // import over an existing file without overwrite: 400, not 409
-	MultipartLimit     int64         // bytes of a multipart import; default 450 MB
-	VolumeParents      bool          // a file in a volume needs its folder to be there
-	BudgetPolicy       string        // effective_budget_policy_id of every job that names none
+	ListLag              time.Duration // a new job is missing from jobs/list for so long
+	ListOmitsDefaults    bool          // jobs/list leaves out the defaults that jobs/get shows
+	ListByOffset         bool          // page tokens count jobs: deleting while paging skips one, creating doubles one
+	TasksAsSent          bool          // tasks are not sorted
+	ListsReordered       bool          // parameters, job_clusters, environments and libraries come back in another order
+	ResetReorders        bool          // a reset that changes nothing still picks new orders
+	JobClustersBare      bool          // no defaults below job_clusters, only below tasks
+	QueueHidesDisabled   bool          // queue {enabled: false} reads back as absent
+	QueueKept            bool          // reset without queue keeps the old one, instead of enabling it
+	MissingIs404         bool          // reset, update and delete of a missing job: 404 RESOURCE_DOES_NOT_EXIST, not 400
+	DeletedIs403         bool          // any call for a deleted job: 403, as some see without admin rights
+	BadTokenIs403        bool          // a wrong token: 403, not 401
+	RetryAfter           bool          // 429 carries Retry-After
+	EnvironmentEcho      string        // "client" or "environment_version": that name is echoed, whichever was sent
+	BundleRejected       bool          // deployment.kind BUNDLE is refused
+	ParentPathHidden     bool          // parent_path is not read back
+	ParentPathFixed      bool          // reset and update do not move a job to another parent_path
+	EmptyBlocksDropped   bool          // an empty notification_settings or health is not read back
+	EmailsLowered        bool          // addresses in email_notifications come back in lower case
+	EmailFlagEchoed      bool          // email_notifications show no_alert_for_skipped_runs: false
+	EmptyTagsEchoed      bool          // a job without tags shows tags {}
+	RetriesEchoed        bool          // max_retries, min_retry_interval_millis and retry_on_timeout are always shown
+	DeltaPreview         bool          // clusters get spark.databricks.delta.preview.enabled in spark_conf
+	RunJobUnchecked      bool          // run_job_task may name a job that is not there
+	TriggersPreview      bool          // the plural triggers are on; off, they answer 404 FEATURE_DISABLED
+	ExistsIs400          bool          // import over an existing file without overwrite: 400, not 409
+	MultipartLimit       int64         // bytes of a multipart import; default 450 MB
+	VolumeParents        bool          // a file in a volume needs its folder to be there
+	PipelineMissingIs403 bool          // a pipeline that is not there: 403, as for one that the caller may not see
+	BudgetPolicy         string        // effective_budget_policy_id of every job that names none
 }
 
 // Workspace is one emulated workspace. It is safe for use by many goroutines.
