@@ -133,6 +133,7 @@ type liveJob struct {
 	Clusters []struct {
 		Cluster struct {
 			Conf map[string]string `json:"spark_conf"`
+			Tags map[string]string `json:"custom_tags"`
 		} `json:"new_cluster"`
 	} `json:"job_clusters"`
 	Tasks []liveTask `json:"tasks"`
@@ -199,7 +200,7 @@ func (h held) described() string {
 		tasks = append(tasks, fmt.Sprintf("\n  %s%s, %d retries, runs %s with -i prod: %s", x.module, after, h.job.retries, x.name, x.contents()))
 	}
 	slices.Sort(tasks) // a workspace gives them by their keys
-	return fmt.Sprintf("job %d %q of %s, env prod", h.id, h.job.name, h.version) + strings.Join(tasks, "")
+	return fmt.Sprintf("job %d %q of Shop/%s (%s), env prod", h.id, h.job.name, h.version, h.version) + strings.Join(tasks, "")
 }
 
 // contents is what its wheel holds.
@@ -209,7 +210,8 @@ func (p shopPipeline) contents() string {
 
 // described is the same of a live job, as it is. The wheels are read from where the job finds them.
 func (st *story) described(id int64, live liveJob) string {
-	text := fmt.Sprintf("job %d %q of %s, env %s", id, live.Name, live.Clusters[0].Cluster.Conf["spark.prophecy.metadata.job.branch"], live.Tags["env"])
+	c := live.Clusters[0].Cluster
+	text := fmt.Sprintf("job %d %q of %s (%s), env %s", id, live.Name, c.Tags["release"], c.Conf["spark.prophecy.metadata.job.branch"], live.Tags["env"])
 	for _, t := range live.Tasks {
 		after := ""
 		for _, a := range t.After {

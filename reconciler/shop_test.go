@@ -216,6 +216,9 @@ func (p shop) definition(folder string, j shopJob) string {
         "spark_version" : "15.4.x-scala2.12",
         "node_type_id" : "m5d.large",
         "num_workers" : 1,
+        "custom_tags" : {
+          "release" : "__PROJECT_FULL_RELEASE_TAG_PLACEHOLDER__"
+        },
         "spark_conf" : {
           "spark.prophecy.metadata.job.uri" : "__PROJECT_ID_PLACEHOLDER__/jobs/%[4]s",
           "spark.prophecy.metadata.job.branch" : "__PROJECT_RELEASE_VERSION_PLACEHOLDER__",
