@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"selvage/artifacts"
 	"selvage/configs"
@@ -98,7 +99,9 @@ func (rd *round) make(ctx context.Context) (made, error) {
 		return made{}, rd.fail(configs.NotBuilt, fmt.Errorf("%s: %w", rd.target, err))
 	}
 	odd := tree.Odd()
-	m := made{release: release, findings: append(findings, odd...), partial: len(odd) > 0, again: others.missing}
+	// A name that differs from another one only in case is told, but what it names was read.
+	lacking := slices.ContainsFunc(odd, func(f configs.Finding) bool { return f.Level() >= configs.Skip })
+	m := made{release: release, findings: append(findings, odd...), partial: lacking, again: others.missing}
 	if others.asked {
 		m.configuration = rd.Config.Digest
 	}
