@@ -86,9 +86,13 @@ var bubbles atomic.Int32
 // keep the clock from moving.
 func newBubbleSite(t testing.TB, o emulator.Options) *site {
 	t.Helper()
+	return prepareSite(t, o).pipes()
+}
+
+// pipes has the workspace reached over pipes.
+func (s *site) pipes() *site {
 	l := emulator.NewPipeListener()
-	s := prepareSite(t, o)
-	t.Cleanup(s.workspace.Serve(l))
+	s.t.Cleanup(s.workspace.Serve(l))
 	// Fabrics of one host share their pace, and bubbles must share nothing.
 	s.url, s.transport = fmt.Sprintf("http://127.0.0.1:%d", bubbles.Add(1)), &http.Transport{DialContext: l.DialContext}
 	return s
@@ -108,7 +112,7 @@ func newSite(t testing.TB, o emulator.Options) *site {
 
 func prepareSite(t testing.TB, o emulator.Options) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), yaml: standardYAML}
+	s := bareSite(t, o)
 	s.remote, s.work = filepath.Join(s.dir, "remote.git"), filepath.Join(s.dir, "work")
 	s.git(s.dir, "init", "-q", "--bare", "-b", "main", s.remote)
 	s.git(s.dir, "clone", "-q", s.remote, s.work)
@@ -120,6 +124,13 @@ func prepareSite(t testing.TB, o emulator.Options) *site {
 	if err := os.CopyFS(s.work, hello); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// bareSite is a site without a repository.
+func bareSite(t testing.TB, o emulator.Options) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir(), yaml: standardYAML}
 	o.Token = "canary-token-1"
 	o.IntentLog = filepath.Join(s.dir, "state", "ledger")
 	s.workspace = emulator.New(o)

@@ -1,0 +1,5 @@
+import urllib.request
+
+
+def main():
+    urllib.request.urlopen("https://app.prophecy.io/api/done")
