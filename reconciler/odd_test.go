@@ -46,10 +46,10 @@ deployments:
 var pending = strings.Fields(`
 	dbt_secret_missing dlt_pipeline_missing subscribed_nowhere
 	calls_tool_in_pipeline calls_tool_in_script calls_tool_only_in_comment
-	dbt_component dbt_profile_with_secret dlt_component dlt_component_first
-	double_slash_volume_path job_create_new_job_request job_unprefixed_conf
+	dbt_component
+	job_unprefixed_conf
 	pipeline_configurations project_configurations projects_of_equal_name
-	scala_pipeline script_component script_negative_hash script_not_ascii
+	script_component script_negative_hash script_not_ascii
 	subscribed_by_git_uri subscribed_by_id subscribed_not_watched
 `)
 
