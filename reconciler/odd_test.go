@@ -48,7 +48,7 @@ var pending = strings.Fields(`
 	calls_tool_in_pipeline calls_tool_in_script calls_tool_only_in_comment
 	dbt_component
 	job_unprefixed_conf
-	pipeline_configurations project_configurations projects_of_equal_name
+	pipeline_configurations project_configurations
 	script_component script_negative_hash script_not_ascii
 	subscribed_by_git_uri subscribed_by_id subscribed_not_watched
 `)

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -156,28 +157,36 @@ func TestReleases(t *testing.T) {
 			{"2.2.0", func(p shop) { p.jobs["c"] = shopJob{name: "job c", runs: []string{"ingest"}, fabric: 4004} }},
 		}, nil, nil, "2.2.0"},
 
-		// A key that moved: with moved: {jobs/c: jobs/closing} of the deployment it would be the same job.
 		{"a job gets another folder: by the rules it is a new one, and the old one goes", []release{
 			{"2.3.0", func(p shop) { p.moveJob("c", "closing") }},
 		}, nil, nil, "2.3.0"},
 
+		{"the configuration says which folder another job is going to get", nil, nil, toldOfMove("report", "customer_report"), "2.3.0"},
+
+		{"it gets that folder, and another name: it is the same job", []release{
+			{"2.4.0", func(p shop) {
+				p.moveJob("report", "customer_report")
+				p.job("customer_report", func(j *shopJob) { j.name = "customers" })
+			}},
+		}, nil, nil, "2.4.0"},
+
 		{"a version that is older by number and newer in time is passed over", []release{
 			{"1.99.0", func(p shop) { p.job("daily", func(j *shopJob) { j.retries = 9 }) }},
-		}, nil, nil, "2.3.0"},
+		}, nil, nil, "2.4.0"},
 
 		{"everything at once", []release{
-			{"2.4.0", func(p shop) {
+			{"2.5.0", func(p shop) {
 				p.movePipeline("ingest", "load")
 				p.pipeline("load", func(x *shopPipeline) { x.name, x.code = "load", "return 5" })
 				p.job("daily", func(j *shopJob) { j.name = "Revenue of the day" })
 				delete(p.jobs, "closing")
 				p.jobs["monthly"] = shopJob{name: "monthly", runs: []string{"load", "clean_orders", "revenue"}, fabric: 4004, retries: 2}
 			}},
-		}, nil, nil, "2.4.0"},
+		}, nil, nil, "2.5.0"},
 	}
 
 	synctest.Test(t, func(t *testing.T) {
-		st := &story{site: newBubbleSite(t, emulator.Options{}), released: map[string]shop{}, fabric: map[string]held{}, uploaded: map[string]bool{}, ids: map[int64]bool{}}
+		st := &story{site: newBubbleSite(t, emulator.Options{}), released: map[string]shop{}, fabric: map[string]held{}, uploaded: map[string]bool{}, ids: map[int64]bool{}, moves: map[string]string{}}
 		st.yaml = shopYAML
 		st.shop = shop{map[string]shopPipeline{}, map[string]shopJob{}}
 		for i, x := range steps {
@@ -225,6 +234,17 @@ func whileDown(st *story) {
 	st.shut()
 	st.open()
 	st.round()
+}
+
+// toldOfMove starts the daemon anew with a configuration that says which folder a job moves to.
+func toldOfMove(from, to string) func(*story) {
+	return func(st *story) {
+		st.shut()
+		st.yaml += fmt.Sprintf("    moved: {jobs/%s: jobs/%s}\n", from, to)
+		st.moves[from] = to
+		st.open()
+		st.round()
+	}
 }
 
 // oneByOne pushes the tags of a step one by one, with a round after each.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http/httptest"
 	"net/url"
 	"path"
@@ -21,10 +22,11 @@ import (
 type story struct {
 	*site
 	shop     shop
-	released map[string]shop // by version
-	fabric   map[string]held // by folder of the job
-	uploaded map[string]bool // wheels
-	ids      map[int64]bool  // every job id that there was
+	released map[string]shop   // by version
+	fabric   map[string]held   // by folder of the job
+	uploaded map[string]bool   // wheels
+	ids      map[int64]bool    // every job id that there was
+	moves    map[string]string // folders of jobs that the configuration says moved
 	total    writes
 	requests int
 }
@@ -56,10 +58,20 @@ const shopFabric, shopBudget = 4004, 2
 
 // goesTo says what the fabric holds once a release is live, and the writes that takes. These are the rules,
 // in short: what means the same is not written; what is broken stays as it is; what went to another fabric is
-// left alone; what is gone from git is deleted, but never more than the budget at once; a wheel is sent once.
+// left alone; what moved is the same job; what is gone from git is deleted, but never more than the budget at once; a
+// wheel is sent once.
 func (st *story) goesTo(p shop, version string) (map[string]held, due) {
 	next, d := map[string]held{}, due{}
-	for folder, h := range st.fabric {
+	now := maps.Clone(st.fabric)
+	for from, to := range st.moves {
+		_, old := p.jobs[from]
+		if h, held := now[from]; held && !old && now[to].meaning == "" {
+			h.meaning = "" // the key stands on the job, so that it takes a request
+			delete(now, from)
+			now[to] = h
+		}
+	}
+	for folder, h := range now {
 		if _, there := p.jobs[folder]; !there && h.managed {
 			d.dropped = append(d.dropped, folder)
 		}
