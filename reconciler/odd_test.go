@@ -286,7 +286,7 @@ func (o *oddity) roundOf(d *configs.Deployment) {
 	if _, err := o.Repositories[d.Project.Name].Poll(ctx, follows); err != nil {
 		o.t.Fatal(err)
 	}
-	o.sighted(ctx, d)
+	o.sighted(ctx, o.Setup, d)
 	if _, err := o.reconcile(ctx, d, ask{}); err != nil {
 		o.t.Logf("%s, without jobs: %v", d.Name(), err)
 	}
