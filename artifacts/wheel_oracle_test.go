@@ -56,7 +56,7 @@ var newDiffers = []difference{
 	{"METADATA: empty line behind the headers", "is only there where a description follows", endHeaders, endHeaders},
 	{"METADATA: Dynamic", "says which fields a later build may change; pip does not read it", dropHeader("Dynamic"), nil},
 	{"METADATA: Name", "keeps underscores and doubled separators; pip takes both spellings for one name", mapHeader("Name", safeName), nil},
-	{"METADATA: Requires-Dist, Provides-Extra", "the order of setup.py and the spelling of PEP 685 for extras; pip reads both alike", canonicalRequires, canonicalRequires},
+	{"METADATA: Requires-Dist, Provides-Extra", "the order of setup.py, the spelling of PEP 685 for extras, and another spelling of a version that is there twice; pip reads both alike", canonicalRequires, canonicalRequires},
 	{"METADATA: blanks at the beginning of a value", "are kept; readers drop them", trimHeaders, nil},
 	{"METADATA: line ends of the description", "are kept as they are", plainLineEnds, nil},
 	{"RECORD: digest and size of METADATA", "they follow from the above", hideRecorded("METADATA"), hideRecorded("METADATA")},
@@ -310,13 +310,20 @@ func canonicalExtra(s string) string {
 
 // canonicalRequirement reads a requirement and writes it again.
 func canonicalRequirement(s string) string {
-	r, err := parseRequirement(bracketed.ReplaceAllString(s, "$1 $2$3"))
+	s = bracketed.ReplaceAllString(s, "$1 $2$3")
+	s = strings.Replace(s, ";", " ;", 1) // so that === ends there
+	r, err := parseRequirement(s)
 	if err != nil {
 		return s + " (" + err.Error() + ")"
 	}
 	for i, e := range r.extras {
 		r.extras[i] = canonicalExtra(e)
 	}
+	for i, spec := range r.specs {
+		operator := spec[:len(spec)-len(strings.TrimLeft(spec, "=<>!~"))]
+		r.specs[i] = operator + comparedVersion(spec[len(operator):])
+	}
+	slices.Sort(r.specs)
 	slices.Sort(r.extras)
 	marker := extraCompare.ReplaceAllStringFunc(r.marker, func(m string) string {
 		at, end := strings.IndexByte(m, '"'), strings.LastIndexByte(m, '"')

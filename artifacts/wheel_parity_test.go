@@ -235,11 +235,16 @@ var oursAlone = []refusalRule{
 	rule(`give each group a list of its own`, "a section in the list of a group begins another group"),
 	rule(`both have a marker`, "setuptools 66 writes a condition that no installer understands"),
 	rule(`=== takes everything|compares with no version`, "setuptools 66 takes the marker for a part of the version"),
+	rule(`would hold no file`, "a wheel of nothing"),
 	rule(`it is continued on the next line`, "setuptools drops a requirement whose next line is missing"),
 }
 
+// oddEnds is our refusal of a name that does not begin and end with a letter or digit.
+const oddEnds = `name "(?:[^A-Za-z0-9].*|.*[^A-Za-z0-9])" can't be the name of a distribution`
+
 // oldBuilds are the trees that only the oldest setuptools builds.
 var oldBuilds = []refusalRule{
+	rule(oddEnds, "such a name passes where the version has an epoch"),
 	rule(`is not a Python version`, "of some texts that are no version it makes another that is one"),
 }
 
@@ -247,12 +252,14 @@ var oldBuilds = []refusalRule{
 // has been built and installed for years.
 var newRefuses = []refusalRule{
 	rule(`Local version label can only be used|suffix can only be used|Invalid specifier: `, "comparisons of versions that are not of PEP 440"),
+	rule(`Expected a marker variable or quoted string\\n    \\n    \^`, "an extra without a name and without a condition"),
+	rule(`UndefinedComparison`, "~= and === of what is no version, in the condition of an extra"),
 	rule(`Invalid version: ''`, "an empty version is 0.0.0 for setuptools 66"),
 }
 
 // newBuilds are the trees that only the newest setuptools builds.
 var newBuilds = []refusalRule{
-	rule(`can't be the name of a distribution`, "it takes separators off the ends"),
+	rule(oddEnds, "it takes separators off the ends of a name"),
 	rule(`asks for an extra`, "an extra counts as empty while a wheel is built"),
 	rule(`not +in`, "more than one blank in: not in"),
 	rule(`is no version specifier`, "a comma at the end"),

@@ -21,13 +21,13 @@ func (g *treeMaker) arguments(packages string) []string {
 	add(always, "name", func() string { return g.quote(g.name()) })
 	add(95, "version", g.version)
 	add(always, "packages", func() string { return packages })
-	add(95, "package_dir", g.packageDir)
+	add(99, "package_dir", g.packageDir)
 	add(95, "package_data", g.packageData)
 	add(5, "exclude_package_data", g.packageData)
 	add(2, "include_package_data", func() string { return pick(g, "True", "False") })
-	modules := []string{"main"}
-	for _, f := range []string{"module", "other/module", "missing"} {
-		if _, there := g.files[f+".py"]; there || g.wild {
+	var modules []string
+	for _, f := range []string{"main", "module", "other/module", "missing"} {
+		if _, there := g.files[g.code+f+".py"]; there || g.wild {
 			modules = append(modules, strings.ReplaceAll(f, "/", "."))
 		}
 	}
@@ -107,22 +107,28 @@ func (g *treeMaker) version() string {
 		return g.quote(pick(g, "0.0.1-SNAPSHOT", "hghj", "", "v", "1.0-", "1..0", "1.0+", "v1-release", "scala-release", "1.0+a..b", "1,0", "-1", "1.0 1", "٣.1", "1.0+ä", "1.0.*", "1.0.dev1.post1", "1.0\n2", "1.0/2", "latest"))
 	}
 	number := func() string { return pick(g, "0", "1", "2", "00", "01", "10", "2024", "99999999999999999999") }
-	s := pick(g, "", "", "", "v", "V", " ", "v ") + pick(g, "", "", "", "", "1!", "0!", "01!") + number()
+	s := pick(g, "", "", "", "v", "V", " ") + pick(g, "", "", "", "", "1!", "0!", "01!") + number()
 	for range g.IntN(4) {
 		s += "." + number()
 	}
 	separator := func() string { return pick(g, "", ".", "-", "_") }
+	numbered := func() string {
+		if g.maybe(30) {
+			return ""
+		}
+		return separator() + number()
+	}
 	if g.maybe(30) {
-		s += separator() + pick(g, "a", "alpha", "b", "beta", "rc", "c", "pre", "preview", "RC", "Alpha") + separator() + pick(g, "", number())
+		s += separator() + pick(g, "a", "alpha", "b", "beta", "rc", "c", "pre", "preview", "RC", "Alpha") + numbered()
 	}
 	if g.maybe(20) {
-		s += pick(g, "-"+number(), separator()+pick(g, "post", "rev", "r", "POST")+separator()+pick(g, "", number()))
+		s += pick(g, "-"+number(), separator()+pick(g, "post", "rev", "r", "POST")+numbered())
 	}
 	if g.maybe(20) {
-		s += separator() + pick(g, "dev", "DEV") + separator() + pick(g, "", number())
+		s += separator() + pick(g, "dev", "DEV") + numbered()
 	}
 	if g.maybe(20) {
-		s += "+" + pick(g, "sha", "01", "Ubuntu", "a") + pick(g, "", separator()+pick(g, "abc", "007", "x1"))
+		s += "+" + pick(g, "sha", "01", "Ubuntu", "a") + pick(g, "", pick(g, ".", "-", "_")+pick(g, "abc", "007", "x1"))
 	}
 	return g.quote(s + pick(g, "", "", "", " ", "\n"))
 }
@@ -183,7 +189,7 @@ func (g *treeMaker) entryPoints() string {
 	case 2:
 		return "{" + g.quote("console_scripts") + ": " + g.quote(strings.Join(lines, "\n")) + "}"
 	case 3:
-		return "{" + g.quote(pick(g, "z.group", "größe", "a b", "gui_scripts")) + ": " + g.list(some(g, 2, other[:4]...)) + ", 'console_scripts': " + g.list(lines) + "}"
+		return "{" + g.quote(pick(g, "z.group", "größe", "a b", "gui_scripts")) + ": " + g.list(some(g, 1, other[:4]...)) + ", 'console_scripts': " + g.list(lines) + "}"
 	}
 	return "{\n'console_scripts' : [\n" + g.quote(main) + "], }"
 }
@@ -231,7 +237,7 @@ func (g *treeMaker) requirement() string {
 		return pick(g, "prophecy-libs==1.4.11", "prophecy-libs==2.1.16", "pyspark", "pandas", "hvac==1.2.1", "numpy>=1.20,<2")
 	}
 	if g.wild && g.maybe(6) {
-		return pick(g, "=1.0", "a =1.0", "a==1.0 b", "a[", "a[b", "a==", "a @", "a @ nowhere", "-a", "a-", "a;;", "a (1.0)", "a <1.0>", "a==1.0;", "größe", "a[ü]", "a >=1,,<2", "./x", "a==1.0+ä", "a>=1.0.*", "a~=1", "a<x", "a >1,", "a (>1", "a [x]]", "git+https://example.com/x", `a \`, "a==1.0 \\")
+		return pick(g, "=1.0", "a =1.0", "a==1.0 b", "a[", "a[b", "a==", "a @", "a @ nowhere", "-a", "a-", "a;;", "a (1.0)", "a <1.0>", "a==1.0;", "größe", "a[ü]", "a >=1,,<2", "./x", "a==1.0+ä", "a>=1.0.*", "a~=1", "a<x", "a >1,", "a (>1", "a [x]]", "git+https://example.com/x", "a @ http://example.com/a b", `a \`, "a==1.0 \\")
 	}
 	space := func() string { return pick(g, "", "", " ") }
 	s := pick(g, "prophecy_libs", "Pandas", "py.spark", "a", "x--y", "ruamel.yaml", "A1", "google-cloud_x", "a.b_c-d")
@@ -242,7 +248,7 @@ func (g *treeMaker) requirement() string {
 		s += space() + "[" + space() + strings.Join(some(g, 3, "sql", "ML_lib", "a.b", "X", "y-z"), space()+","+space()) + space() + "]"
 	}
 	if g.maybe(7) {
-		s += " @ " + pick(g, "https://example.com/tool-1.0.zip#sha1=abc", "git+https://example.com/x.git@v1", "file:///x/y.whl", "http://example.com/a b", "git+ssh://git@example.com/x.git#egg=x")
+		s += " @ " + pick(g, "https://example.com/tool-1.0.zip#sha1=abc", "git+https://example.com/x.git@v1", "file:///x/y.whl", "git+ssh://git@example.com/x.git#egg=x")
 		if g.maybe(30) {
 			s += " ; " + g.marker(1)
 		}
