@@ -42,17 +42,6 @@ deployments:
   - {project: odd, fabric: production, mode: apply, policy: p, follow: {tag: "Odd/*"}}
 `
 
-// pending are those whose expectation the product does not meet yet.
-var pending = strings.Fields(`
-	dbt_secret_missing dlt_pipeline_missing subscribed_nowhere
-	calls_tool_in_pipeline calls_tool_in_script calls_tool_only_in_comment
-	dbt_component
-	job_unprefixed_conf
-	pipeline_configurations project_configurations
-	script_component script_negative_hash script_not_ascii
-	subscribed_by_git_uri subscribed_by_id subscribed_not_watched
-`)
-
 // TestOdd deploys every project of testdata/odd, each of which is odd in the way that its folder says, to an emulated
 // workspace, and compares what comes of it with expect.txt. Whatever that is, nothing is left to do after it; what
 // runs holds no placeholder and no address of the authoring tool; and what is gone from git goes from the workspace.
@@ -63,9 +52,6 @@ func TestOdd(t *testing.T) {
 	}
 	for _, f := range folders {
 		t.Run(f.Name(), func(t *testing.T) {
-			if slices.Contains(pending, f.Name()) && !*update {
-				t.Skip("not yet")
-			}
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { newOddity(t, filepath.Join(odds, f.Name())).test() })
 		})
@@ -75,8 +61,9 @@ func TestOdd(t *testing.T) {
 // oddity is a site with the repositories of one odd project.
 type oddity struct {
 	*site
-	folder string
-	repos  []oddRepo
+	folder  string
+	repos   []oddRepo
+	digests map[string]int // that were masked, to their numbers
 }
 
 // oddRepo is a remote, and the content of its main branch by path: names that not every system can hold stay in memory.
@@ -87,7 +74,7 @@ type oddRepo struct {
 
 func newOddity(t *testing.T, folder string) *oddity {
 	t.Helper()
-	o := &oddity{site: bareSite(t, emulator.Options{}).pipes(), folder: folder}
+	o := &oddity{site: bareSite(t, emulator.Options{}).pipes(), folder: folder, digests: map[string]int{}}
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		t.Fatal(err)
@@ -121,12 +108,38 @@ func newOddity(t *testing.T, folder string) *oddity {
 		o.repos = append(o.repos, r)
 		o.release(r)
 	}
+	o.furnish()
 	yaml := oddYAML
 	if text, err := os.ReadFile(filepath.Join(folder, "selvage.yaml")); err == nil {
 		yaml = overlaid(yaml, string(text))
 	}
 	o.yaml = strings.NewReplacer("WORKSPACE", "%[2]s", "REPOSITORIES", "%[1]s/repositories", "STATE", "%[1]s/state").Replace(yaml)
 	return o
+}
+
+// furnish puts what the file workspace.txt lists into the workspace, as others do: a line each, "file PATH", "secret
+// SCOPE/KEY" or "pipeline ID".
+func (o *oddity) furnish() {
+	text, err := os.ReadFile(filepath.Join(o.folder, "workspace.txt"))
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(text)) {
+		kind, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch kind {
+		case "file":
+			if err := o.workspace.SetFile(name, []byte("others'")); err != nil {
+				o.t.Fatal(err)
+			}
+		case "secret":
+			scope, key, _ := strings.Cut(name, "/")
+			o.workspace.SetSecret(scope, key)
+		case "pipeline":
+			o.workspace.SetPipeline(name)
+		default:
+			o.t.Fatalf("workspace.txt: %q is neither a file nor a secret nor a pipeline", line)
+		}
+	}
 }
 
 // overlaid replaces the top-level sections of one YAML text by those of another.
@@ -240,7 +253,7 @@ func (o *oddity) deploy(report *strings.Builder, d *configs.Deployment) {
 		switch f.Code {
 		case configs.Stripped:
 			line = fmt.Sprintf("  stripped %s  %s", f.Subject, particulars)
-		case "outside_missing":
+		case configs.OutsideMissing:
 			line += "  " + particulars
 		}
 		told[line] = true
@@ -317,9 +330,14 @@ func (o *oddity) compare(report string) {
 
 var digests = regexp.MustCompile(`[0-9a-f]{64}`)
 
-// masked takes out of a text what differs from run to run, or says nothing.
+// masked takes out of a text what differs from run to run, or says nothing. Digests are numbered as they come.
 func (o *oddity) masked(text string) string {
 	text = strings.ReplaceAll(text, filepath.Join(o.dir, "repositories"), "REPOSITORIES")
 	text = strings.ReplaceAll(text, "/Workspace/Users/deployer@selvage.example/.selvage/artifacts", "ROOT")
-	return digests.ReplaceAllString(text, "DIGEST")
+	return digests.ReplaceAllStringFunc(text, func(digest string) string {
+		if o.digests[digest] == 0 {
+			o.digests[digest] = len(o.digests) + 1
+		}
+		return fmt.Sprintf("DIGEST%d", o.digests[digest])
+	})
 }
