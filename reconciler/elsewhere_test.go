@@ -14,10 +14,10 @@ func TestCommittedForElsewhere(t *testing.T) {
 	for _, tt := range []struct{ name, fabrics, deployments, want string }{
 		{"nowhere", "", "", ", which no fabric of this configuration carries"},
 		{"a fabric without this project", `
-  qa: {databricks: {host: "%[2]s", token: "${env:TOKEN}"}, prophecy_ids: [1174]}`, "", ", which is fabric qa, where no deployment has this project"},
+  qa: {databricks: {host: "%[2]s", token: "${env:TOKEN}"}, prophecy_ids: [1174]}`, "", ", which is fabric qa, where this project has no deployment"},
 		{"a fabric with it", `
   qa: {databricks: {host: "%[2]s", token: "${env:TOKEN}"}, prophecy_ids: [1174]}`, `
-  - {project: hello, fabric: qa, follow: {tag: "HelloSelvage/*"}}`, ", which is fabric qa, where it is for hello@qa"},
+  - {project: hello, fabric: qa, follow: {tag: "HelloSelvage/*"}}`, ", which is fabric qa, where this project has the deployment hello@qa"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSite(t, emulator.Options{})

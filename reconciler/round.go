@@ -329,10 +329,10 @@ func (rd *round) whose(id string) string {
 		}
 		for _, d := range rd.Config.Deployments {
 			if d.Fabric.Name == name && d.Project.Name == rd.d.Project.Name {
-				return fmt.Sprintf(", which is fabric %s, where it is for %s", name, d.Name())
+				return fmt.Sprintf(", which is fabric %s, where this project has the deployment %s", name, d.Name())
 			}
 		}
-		return fmt.Sprintf(", which is fabric %s, where no deployment has this project", name)
+		return fmt.Sprintf(", which is fabric %s, where this project has no deployment", name)
 	}
 	return ", which no fabric of this configuration carries"
 }

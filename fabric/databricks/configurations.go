@@ -55,15 +55,16 @@ func argumentsOf(t task) []argument {
 // tasks: those whose libraries have its artifact, or whose name it has. It looks for committed paths.
 func (d *draft) pipelineTasks(tasks []task) map[int]*artifacts.Component {
 	found := map[int]*artifacts.Component{}
-	all := routes{}
+	var listed []*route
 	of := map[*route]*artifacts.Component{}
 	for i := range d.job.Components {
 		c := &d.job.Components[i]
 		if from, ok := newCommitted(c.Path); ok && c.Kind == artifacts.PipelineComponent {
 			r := &route{from: from}
-			all, of[r] = append(all, r), c
+			listed, of[r] = append(listed, r), c
 		}
 	}
+	all := newRoutes(listed...)
 	for i, t := range tasks {
 		walk(nil, t.settings["libraries"], func(_ *spot, s string) string {
 			for _, r := range all.mentioned(s) {
@@ -128,7 +129,7 @@ func (f *filing) configuration(a argument, c *artifacts.Component) {
 	owner := f.configured(from, c)
 	if known := f.find(owner, name); known != nil {
 		if known.Blocked != nil {
-			f.d.block(known.Blocked.Code, a.at, known.Blocked.Subject+": "+known.Blocked.Text)
+			f.unread(a.at, *known.Blocked)
 			return
 		}
 		f.addText(a.at, a.value, f.configurationFile(*known))
@@ -141,6 +142,11 @@ func (f *filing) configuration(a argument, c *artifacts.Component) {
 	default:
 		f.d.block(configs.InstanceMissing, a.at, fmt.Sprintf("%q is not among the configurations that the project lists for subscribed pipelines", shorten(a.value, mostOfKey)))
 	}
+}
+
+// unread blocks the job for a configuration whose content is not known.
+func (f *filing) unread(at *spot, why configs.Finding) {
+	f.d.block(why.Code, at, why.Subject+": "+strings.TrimPrefix(why.Text, why.Code.Sentence()+": "))
 }
 
 func (f *filing) configurationFile(c artifacts.Configuration) file {
@@ -209,7 +215,7 @@ func (f *filing) projectFolder(at *spot, p, instance string) {
 			continue
 		}
 		if c.Blocked != nil {
-			f.d.block(c.Blocked.Code, at, c.Blocked.Subject+": "+c.Blocked.Text)
+			f.unread(at, *c.Blocked)
 			return
 		}
 		file := f.configurationFile(c)

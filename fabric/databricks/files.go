@@ -14,28 +14,12 @@ import (
 // mostRoutes bounds the files of one job. A job has at most 1000 tasks.
 const mostRoutes = 2000
 
-// route is a committed path, and what a job finds instead. One of blob, jars, text, outside and missing says what.
-type route struct {
-	from committed
-	as   string // what it is, so that two components of one path can be compared
-
-	blob    *fabric.Blob
-	jars    *jars
-	text    *text
-	file    int    // of text's files; -1 for the folder that they lie in
-	outside bool   // it stays, and must be there
-	missing string // nothing can be found there
-	// unsure is set for a folder that two components lay claim to: only who mentions it is blocked.
-	unsure bool
-}
-
-type routes []*route
-
 // filing gives the files of one job their places on the fabric.
 type filing struct {
 	*rendering
 	d      *draft
-	routes routes
+	all    []*route
+	routes routes // all, once they are complete
 	byKey  map[string]*route
 	texts  []*text
 	pairs  []pair
@@ -58,13 +42,14 @@ func (n *rendering) files(d *draft) {
 		f.component(spotOf("components").element(i).member(c.Kind), c)
 	}
 	f.configurations()
-	if len(f.routes) > mostRoutes {
-		d.block(configs.JobBroken, spotOf("components"), fmt.Sprintf("%d files; expected at most %d", len(f.routes), mostRoutes))
+	if len(f.all) > mostRoutes {
+		d.block(configs.JobBroken, spotOf("components"), fmt.Sprintf("%d files; expected at most %d", len(f.all), mostRoutes))
 	}
 	if d.blocked != nil {
 		return
 	}
-	slices.SortFunc(f.routes, func(a, b *route) int { return strings.Compare(a.from.key(), b.from.key()) })
+	slices.SortFunc(f.all, func(a, b *route) int { return strings.Compare(a.from.key(), b.from.key()) })
+	f.routes = newRoutes(f.all...)
 	f.strangers()
 	f.findScala()
 	f.makeTexts()
@@ -135,7 +120,7 @@ func (f *filing) add(at *spot, r *route) {
 	switch {
 	case known == nil:
 		f.byKey[key] = r
-		f.routes = append(f.routes, r)
+		f.all = append(f.all, r)
 	case known.as == r.as:
 	case known.file < 0 && r.file < 0:
 		known.unsure = true
@@ -259,6 +244,9 @@ func (f *filing) use(n need) {
 		for i := range t.files {
 			f.use(need{blob: &t.files[i].blob})
 			for _, c := range t.files[i].calls {
+				if d.blocked != nil || d.told >= mostCalls {
+					break
+				}
 				f.call(d, t.files[i].subject, t.files[i].line(c.Line), c.Host)
 			}
 		}

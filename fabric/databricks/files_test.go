@@ -97,6 +97,16 @@ func TestFilesChangeWithTheRelease(t *testing.T) {
 	}
 }
 
+// TestStepsOfEqualFiles: one content in two folders is two uploads.
+func TestStepsOfEqualFiles(t *testing.T) {
+	one := fabric.Blob{SHA256: cleanSum, Name: "default.json", Path: "/Workspace/a/" + cleanSum + "/default.json"}
+	other := fabric.Blob{SHA256: cleanSum, Name: "default.json", Path: "/Workspace/a/" + reportSum + "/default.json"}
+	steps := (&Workspace{}).Steps([]fabric.Change{{Key: "jobs/a", Action: fabric.Create, Blobs: []fabric.Blob{one, other}}, {Key: "jobs/b", Action: fabric.Create, Blobs: []fabric.Blob{one}}})
+	if len(steps) != 4 || steps[0].ID == steps[1].ID || len(steps[2].After) != 2 || len(steps[3].After) != 1 {
+		t.Errorf("%+v", steps)
+	}
+}
+
 func TestScalaOf(t *testing.T) {
 	for runtime, want := range map[string]string{
 		"12.2.x-scala2.12": "2.12", "15.4.x-photon-scala2.12": "2.12", "16.4.x-scala2.13": "2.13", "16.4.x-cpu-ml-scala2.12": "2.12",

@@ -76,8 +76,11 @@ func (n *rendering) calls(language, text string) []artifacts.Call {
 // isolate looks at a string of the settings as it would be sent, anywhere but where strip has been: whether
 // the job can do without the address is not for us to guess.
 func (n *rendering) isolate(d *draft, at *spot, s string) {
+	if d.blocked != nil {
+		return
+	}
 	calls := n.calls("", s)
-	if len(calls) == 0 {
+	if len(calls) == 0 || d.told >= mostCalls {
 		return
 	}
 	where := "in the overlay of the deployment"
@@ -110,11 +113,17 @@ func (d *draft) line(at *spot) string {
 	return fmt.Sprintf("line %d", line)
 }
 
+// mostCalls bounds what is said about one job that may call.
+const mostCalls = 20
+
 // call blocks a job that names the address of a host which jobs must not call, unless the deployment allows
 // this one to.
 func (n *rendering) call(d *draft, subject, where, host string) {
 	for _, glob := range n.Allow {
 		if ok, _ := doublestar.Match(glob, d.job.Key); ok {
+			if d.told++; d.told == mostCalls {
+				where += ", and more places"
+			}
 			n.found(configs.CallAllowed, string(d.Key), fmt.Sprintf("%s, in %s, %s", host, subject, where))
 			return
 		}

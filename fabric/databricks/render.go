@@ -96,6 +96,7 @@ type draft struct {
 	file       map[string]any // the job's file as committed, once somebody asked for it
 	unselected string         // why the deployment does not select it
 	blocked    *configs.Finding
+	told       int // calls that it may make and that were named
 }
 
 func (n *rendering) found(code configs.Code, subject, particulars string) {

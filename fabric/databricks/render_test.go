@@ -437,10 +437,15 @@ func TestMentions(t *testing.T) {
 		if !ok {
 			t.Fatal("not a path")
 		}
-		if got, _ := c.replace(s, "NEW"); got != want {
+		if got := replaced(c, s, "NEW"); got != want {
 			t.Errorf("%s\n got %s\nwant %s", s, got, want)
 		}
 	}
+}
+
+// replaced is s with to in place of each mention.
+func replaced(c committed, s, to string) string {
+	return newRoutes(&route{from: c}).replace(s, func(*route) (string, bool) { return to, true })
 }
 
 func FuzzMentions(f *testing.F) {
@@ -453,26 +458,33 @@ func FuzzMentions(f *testing.F) {
 		if !ok {
 			return
 		}
-		got, replaced := c.replace(s, "\x00")
-		if replaced != strings.Contains(got, "\x00") && !strings.Contains(s, "\x00") {
-			t.Errorf("%q in %q: %q, %v", p, s, got, replaced)
+		got := replaced(c, s, "\x00")
+		_, _, mentioned := c.find(s, 0)
+		if !strings.Contains(s, "\x00") && mentioned != strings.Contains(got, "\x00") {
+			t.Errorf("%q in %q: %q, %v", p, s, got, mentioned)
 		}
-		if !replaced && got != s {
+		if !mentioned && got != s {
 			t.Errorf("%q changed to %q", s, got)
+		}
+		if again := replaced(c, got, "\x00"); again != got && !strings.Contains(s, "\x00") && !strings.Contains(p, "\x00") {
+			t.Errorf("%q: %q is left in %q", s, p, got)
 		}
 	})
 }
 
 func FuzzRender(f *testing.F) {
-	f.Add(job(`{"name":"x","tasks":[{"task_key":"clean","libraries":[{"whl":"dbfs:/a/b.whl"}],"new_cluster":{"spark_conf":{"a":"__PROPHECY_URL_PLACEHOLDER__"}}}]}`))
-	f.Add(job(`{"name":1,"tasks":[1,null,{"for_each_task":{"task":[]}}],"job_clusters":{},"tags":[],"schedule":"x"}`))
-	f.Add(`{"request":{"tasks":[{"run_job_task":{"job_id":{"job":"jobs/x"}}}]},"fabric_id":"17"}`)
+	f.Add(job(`{"name":"x","tasks":[{"task_key":"clean","libraries":[{"whl":"dbfs:/a/b.whl"}],"new_cluster":{"spark_conf":{"a":"__PROPHECY_URL_PLACEHOLDER__"}}}]}`), "/a/b", "open('/a/b/p.yml')")
+	f.Add(job(`{"name":1,"tasks":[1,null,{"for_each_task":{"task":[]}}],"job_clusters":{},"tags":[],"schedule":"x"}`), "/a/b", "open('/a/b/p.yml')")
+	f.Add(`{"request":{"tasks":[{"run_job_task":{"job_id":{"job":"jobs/x"}}}]},"fabric_id":"17"}`, "/a/b", "open('/a/b/p.yml')")
 	b := binding()
 	b.Overlay = configs.Overlay{ConfigInstance: "prod", Schedule: "paused", Tags: map[string]string{"env": "prod"}}
 	b.Jobs = []string{"**"}
-	f.Fuzz(func(t *testing.T, definition string) {
-		r := &artifacts.Release{Jobs: []artifacts.Job{{Key: "jobs/x", Raw: []byte(definition), File: "f",
-			Components: []artifacts.Component{{Path: "dbfs:/a/b.whl", PipelineID: "pipelines/p"}}}}}
+	f.Fuzz(func(t *testing.T, definition, at, content string) {
+		r := &artifacts.Release{Jobs: []artifacts.Job{{Key: "jobs/x", Raw: []byte(definition), File: "f", SecretScope: "s", Components: []artifacts.Component{
+			{Kind: artifacts.PipelineComponent, Path: "dbfs:/a/b.whl", PipelineID: "pipelines/p"},
+			{Kind: artifacts.ScriptComponent, Path: at, Content: content},
+			{Kind: artifacts.DBTComponent, Path: at + "/c.py", Content: content, ProfilePath: at + "/p.yml", ProfileContent: content, FilesDirectory: at, SecretKey: content}}}},
+			Configurations: []artifacts.Configuration{{Owner: "7/pipelines/p", Name: "c", Content: []byte(content)}, {Owner: artifacts.ProjectConfiguration, Name: "default", Content: []byte(content)}}}
 		d, _, err := (&Workspace{}).Render(r, b)
 		if err != nil {
 			t.Fatal(err)
@@ -482,6 +494,12 @@ func FuzzRender(f *testing.F) {
 		case fabric.Present:
 			if !json.Valid(res.Doc.Canonical()) || placeholder.Match(res.Doc.Canonical()) {
 				t.Errorf("made %s", res.Doc.Canonical())
+			}
+			checkFiles(t, b, res)
+			for _, blob := range res.Blobs {
+				if placeholder.Match(blob.Content) {
+					t.Errorf("made %s", blob.Content)
+				}
 			}
 		case fabric.Absent:
 			t.Error("a job that is committed and selected is absent")

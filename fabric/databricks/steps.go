@@ -26,7 +26,8 @@ func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
 			if _, ok := uploads[b.Path]; ok {
 				continue
 			}
-			id := "upload " + b.SHA256[:min(12, len(b.SHA256))] + "/" + path.Base(b.Path)
+			folder := path.Base(path.Dir(b.Path)) // named by what it holds: of two with one file in common each has its own
+			id := "upload " + folder[:min(12, len(folder))] + "/" + path.Base(b.Path)
 			uploads[b.Path] = id
 			steps = append(steps, fabric.Step{ID: id, Blobs: []fabric.Blob{b}})
 			before = append(before, id)
