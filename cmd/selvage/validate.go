@@ -13,6 +13,8 @@ import (
 
 	"selvage/artifacts"
 	"selvage/configs"
+	"selvage/fabric"
+	"selvage/fabric/databricks"
 )
 
 // check is what validate came to.
@@ -24,6 +26,8 @@ type check struct {
 	Deployments []deploymentCheck `json:"deployments,omitempty"`
 	Projects    []projectCheck    `json:"projects,omitempty"`
 	From        *survey           `json:"from,omitempty"` // what a repository holds
+
+	isolation []string // of the configuration, if one was read
 }
 
 // projectCheck is what building a project in a folder came to.
@@ -97,7 +101,7 @@ func (a *app) validateConfig(c *check) error {
 	c.Config = file
 	loaded, err := configs.Load(file, configs.Options{Credentials: a.credentials})
 	if err == nil {
-		c.Deployments = deploymentsOf(loaded)
+		c.Deployments, c.isolation = deploymentsOf(loaded), loaded.Isolation
 		return nil
 	}
 	c.Valid = false
@@ -131,10 +135,14 @@ func validateProjects(ctx context.Context, dir string, c *check) error {
 		return err
 	}
 	builder := artifacts.NewBuilder(store, filepath.Join(temp, builtDir), artifacts.EvalChild())
+	isolation := c.isolation
+	if len(isolation) == 0 {
+		isolation = []string{configs.DefaultIsolation}
+	}
 	for _, root := range roots {
 		contents := surveyProject(tree, root)
 		p := projectCheck{Path: root, Name: contents.Name, Contents: &contents}
-		release, findings, err := builder.Build(ctx, artifacts.Source{Tree: tree, Project: path.Base(root), Root: root, Commit: "the work tree", Isolation: []string{configs.DefaultIsolation}})
+		release, findings, err := builder.Build(ctx, artifacts.Source{Tree: tree, Project: path.Base(root), Root: root, Commit: "the work tree", Isolation: isolation})
 		if err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -142,12 +150,40 @@ func validateProjects(ctx context.Context, dir string, c *check) error {
 			p.Error, c.Valid = err.Error(), false
 		} else {
 			p.Jobs, p.Pipelines, p.Wheels = len(release.Jobs), len(release.Pipelines), len(release.Artifacts)
+			more, err := rendered(release, isolation)
+			if err != nil {
+				return err
+			}
+			findings = append(findings, more...)
 		}
 		p.Findings = findings
 		c.Valid = c.Valid && len(worthShowing(findings)) == 0
 		c.Projects = append(c.Projects, p)
 	}
 	return nil
+}
+
+// rendered are the findings of carrying all jobs of a release over to a workspace, beside those that the release
+// already has. What only a configuration can say (the project's id and the authoring tool's address) is made up, so
+// that it can't be missing.
+func rendered(r *artifacts.Release, isolation []string) ([]configs.Finding, error) {
+	desired, findings, err := databricks.Render(r, fabric.Binding{
+		Deployment: "check", Tag: "Check/1.0.0", Version: "1.0.0", ProjectID: "1", ProphecyURL: "https://tool.invalid",
+		Jobs: []string{"**"}, Root: "/Workspace/check", Isolation: isolation,
+	})
+	if err != nil {
+		return nil, err
+	}
+	own := map[string]bool{}
+	for _, j := range r.Jobs {
+		own[j.Key] = len(j.Blocked) > 0
+	}
+	for _, k := range desired.Keys() {
+		if why, blocked := desired.Why(k); blocked && !own[string(k)] {
+			findings = append(findings, why)
+		}
+	}
+	return findings, nil
 }
 
 // check is what a person sees of a check.

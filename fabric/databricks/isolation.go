@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -128,5 +129,8 @@ func (n *rendering) call(d *draft, subject, where, host string) {
 			return
 		}
 	}
-	d.blockFor(configs.CallsTool, subject, fmt.Sprintf("%s: %s", where, host))
+	if d.blocked == nil {
+		d.blockFor(configs.CallsTool, subject, fmt.Sprintf("%s: %s", where, host))
+		d.blocked.Next = strings.Replace(d.blocked.Next, "KEY", strconv.Quote(d.job.Key), 1)
+	}
 }

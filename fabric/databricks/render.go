@@ -23,7 +23,14 @@ import (
 // A committed request without queue gets {"enabled": true}: version 2.2 of the API creates jobs so,
 // a run waits then instead of being skipped, and leaving it out would mean one thing on create and
 // another on reset.
+//
+// The settings depend on no workspace, so that a release can be checked without one: see Render, the function.
 func (w *Workspace) Render(r *artifacts.Release, b fabric.Binding) (*fabric.Desired, []configs.Finding, error) {
+	return Render(r, b)
+}
+
+// Render is what Workspace.Render does on any workspace.
+func Render(r *artifacts.Release, b fabric.Binding) (*fabric.Desired, []configs.Finding, error) {
 	for _, glob := range b.Jobs {
 		if !doublestar.ValidatePattern(glob) {
 			return nil, nil, fmt.Errorf("render %s: jobs: %q is not a pattern", b.Deployment, glob)
