@@ -311,7 +311,9 @@ func canonicalExtra(s string) string {
 // canonicalRequirement reads a requirement and writes it again.
 func canonicalRequirement(s string) string {
 	s = bracketed.ReplaceAllString(s, "$1 $2$3")
-	s = strings.Replace(s, ";", " ;", 1) // so that === ends there
+	if !strings.Contains(s, "@") { // === ends at a blank
+		s = strings.NewReplacer(",", " ,", ";", " ;").Replace(s)
+	}
 	r, err := parseRequirement(s)
 	if err != nil {
 		return s + " (" + err.Error() + ")"

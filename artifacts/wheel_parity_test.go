@@ -251,7 +251,7 @@ var oldBuilds = []refusalRule{
 // newRefuses are the trees that only the newest setuptools refuses. An installer may refuse the wheel, too; it
 // has been built and installed for years.
 var newRefuses = []refusalRule{
-	rule(`Local version label can only be used|suffix can only be used|Invalid specifier: `, "comparisons of versions that are not of PEP 440"),
+	rule(`Local version label can only be used|suffix can only be used|Invalid specifier: |after name with no version specifier`, "comparisons of versions that are not of PEP 440"),
 	rule(`Expected a marker variable or quoted string\\n    \\n    \^`, "an extra without a name and without a condition"),
 	rule(`UndefinedComparison`, "~= and === of what is no version, in the condition of an extra"),
 	rule(`Invalid version: ''`, "an empty version is 0.0.0 for setuptools 66"),
