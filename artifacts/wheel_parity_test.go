@@ -301,7 +301,9 @@ func TestWheelsOfRandomTrees(t *testing.T) {
 		for i, tree := range trees {
 			for k, b := range running {
 				if problem := tally.judge(b.oracle, theirs[k][i], ours[i]); problem != "" {
-					failed++
+					if failed++; failed > 5 {
+						continue // it is counted
+					}
 					t.Errorf("%s, %s: %s\nThe tree; again with SELVAGE_TEST_SEED=%d SELVAGE_TEST_TREES=1:\n%s", tree.name, b.name, problem, first+done+i, tree)
 				}
 			}
