@@ -271,7 +271,7 @@ func (s screen) planFoot(d reconciler.Decision, revision string) string {
 		switch {
 		case p.Counts.Release > 0:
 			return fmt.Sprintf("%s. Nothing is written to the fabric.", p.Counts)
-		case p.Counts.Blocked > 0:
+		case p.Counts.Blocked > 0 && p.Counts.Deferred == 0:
 			return fmt.Sprintf("%s. Nothing is written until its cause is mended.", p.Counts)
 		case p.Counts.Deferred > 0:
 			return fmt.Sprintf("Nothing to change now: %s.", p.Counts)
