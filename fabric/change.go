@@ -20,6 +20,9 @@ const (
 	Release Action = "release" // stop managing it, untouched
 )
 
+// Sends reports an action that sends a definition to the fabric.
+func (a Action) Sends() bool { return a == Create || a == Update || a == Move }
+
 // Cause says where a difference comes from.
 type Cause string
 

@@ -13,7 +13,7 @@ import (
 // outside holds a change back whose resource can't do without something that others put on the fabric, and that
 // is not there, or of which nobody knows yet whether it is.
 func (b *planner) outside(c *fabric.Change, p *Plan) {
-	if c.Hindrance != fabric.Free || !sends(c.Action) {
+	if c.Hindrance != fabric.Free || !c.Action.Sends() {
 		return
 	}
 	r, _ := b.Desired.Lookup(c.Key)

@@ -40,16 +40,11 @@ func (p Plan) Empty() bool { return p.Digest == "" && p.Counts.Release == 0 }
 func (p Plan) Free() []fabric.Change {
 	var free []fabric.Change
 	for _, c := range p.Changes {
-		if c.Hindrance == fabric.Free && (sends(c.Action) || c.Action == fabric.Delete) {
+		if c.Hindrance == fabric.Free && (c.Action.Sends() || c.Action == fabric.Delete) {
 			free = append(free, c)
 		}
 	}
 	return free
-}
-
-// sends reports an action that sends a definition.
-func sends(a fabric.Action) bool {
-	return a == fabric.Create || a == fabric.Update || a == fabric.Move
 }
 
 // Open reports that the outcome of something that was sent is not known.

@@ -182,7 +182,7 @@ func fieldCause(c fabric.Cause) string {
 func (s screen) stripped(b *strings.Builder, p reconciler.Plan) {
 	by := map[string][]string{}
 	for _, c := range p.Changes {
-		if !written(c) {
+		if !c.Action.Sends() {
 			continue
 		}
 		for _, f := range c.Stripped {
@@ -210,7 +210,7 @@ func (s screen) overlay(b *strings.Builder, p reconciler.Plan) {
 	by := map[effect][]string{}
 	fields := map[effect]fabric.Field{}
 	for _, c := range p.Changes {
-		if !written(c) {
+		if !c.Action.Sends() {
 			continue
 		}
 		for _, f := range c.Overlay {
@@ -235,11 +235,6 @@ func (s screen) overlay(b *strings.Builder, p reconciler.Plan) {
 		t.add(cell{text: cut(visible(e.path), widestPath)}, cell{text: was + " -> " + is}, cell{ofKeys(by[e]), faint})
 	}
 	t.write(b, s, "    ", widestPath)
-}
-
-// written reports a change that sends a definition, now or when what holds it back is mended.
-func written(c fabric.Change) bool {
-	return c.Action == fabric.Create || c.Action == fabric.Update || c.Action == fabric.Move
 }
 
 // ofKeys names the first of the resources that have something.

@@ -19,7 +19,7 @@ func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
 		if c.Action == fabric.Create {
 			creates[c.Key] = stepID(c)
 		}
-		if !sends(c.Action) {
+		if !c.Action.Sends() {
 			continue
 		}
 		for _, b := range c.Blobs {
@@ -40,7 +40,7 @@ func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
 			continue
 		}
 		s := fabric.Step{ID: stepID(c), Changes: []fabric.Change{c}}
-		if sends(c.Action) {
+		if c.Action.Sends() {
 			for _, b := range c.Blobs {
 				s.After = append(s.After, uploads[b.Path])
 			}
@@ -54,11 +54,6 @@ func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
 		before = append(before, s.ID)
 	}
 	return append(steps, deletions(deletes, before)...)
-}
-
-// sends reports an action that sends a definition.
-func sends(a fabric.Action) bool {
-	return a == fabric.Create || a == fabric.Update || a == fabric.Move
 }
 
 func stepID(c fabric.Change) string { return string(c.Action) + " " + string(c.Key) }
