@@ -174,6 +174,14 @@ func (s *site) quiet(name string, c counted) quiet {
 	return q
 }
 
+// afterPoll sleeps until a poll has just been: polls are jittered, and the next one is most of an hour away then.
+func (s *site) afterPoll() {
+	for was := s.Repositories["hello"].Last().Number; s.Repositories["hello"].Last().Number == was; {
+		time.Sleep(time.Minute)
+	}
+	time.Sleep(time.Minute)
+}
+
 // Editing one deployment of three touches that one alone: the others have no round, no request and no poll.
 func TestReloadTouchesWhatChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -304,6 +312,7 @@ func TestReloadRemovesAndAdds(t *testing.T) {
 		if q := s.quiet("hello@reports", counts["reports"]); !q.round.IsZero() || s.workspace.Count("POST *") > 0 {
 			t.Error("it is still looked at")
 		}
+		s.afterPoll()
 		memory := s.quiet("hello@memory", counts["memory"])
 		s.yaml = whole
 		s.reload()
@@ -329,7 +338,7 @@ func TestReloadFollowsAnotherRef(t *testing.T) {
 		s.replace("jobs/customer_report/code/databricks-job.json", `"max_retries" : 0`, `"max_retries" : 3`)
 		s.git(s.work, "commit", "-qam", "next")
 		s.git(s.work, "push", "-q", "origin", "next")
-		time.Sleep(2 * time.Hour) // it was seen, and nobody followed it
+		s.afterPoll() // it was seen, and nobody followed it
 		memory, production := s.quiet("hello@memory", counts["memory"]), s.quiet(deployment, counts["production"])
 		s.edit(`fabric: reports, mode: apply, policy: p, follow: {tag: "HelloSelvage/*"}`, `fabric: reports, mode: apply, policy: p, follow: {branch: next}`)
 		s.reload()
