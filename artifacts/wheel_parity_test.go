@@ -236,6 +236,7 @@ var oursAlone = []refusalRule{
 	rule(`both have a marker`, "setuptools 66 writes a condition that no installer understands"),
 	rule(`=== takes everything|compares with no version`, "setuptools 66 takes the marker for a part of the version"),
 	rule(`would hold no file`, "a wheel of nothing"),
+	rule(`entry point "=`, "an entry point without a name, which nobody can call"),
 	rule(`it is continued on the next line`, "setuptools drops a requirement whose next line is missing"),
 }
 
@@ -251,7 +252,7 @@ var oldBuilds = []refusalRule{
 // newRefuses are the trees that only the newest setuptools refuses. An installer may refuse the wheel, too; it
 // has been built and installed for years.
 var newRefuses = []refusalRule{
-	rule(`Local version label can only be used|suffix can only be used|Invalid specifier: |after name with no version specifier`, "comparisons of versions that are not of PEP 440"),
+	rule(`Local version label can only be used|suffix can only be used|Invalid specifier: |after name with no version specifier|Expected comma \(within version specifier`, "comparisons of versions that are not of PEP 440"),
 	rule(`Expected a marker variable or quoted string\\n    \\n    \^`, "an extra without a name and without a condition"),
 	rule(`UndefinedComparison`, "~= and === of what is no version, in the condition of an extra"),
 	rule(`Invalid version: ''`, "an empty version is 0.0.0 for setuptools 66"),
