@@ -220,6 +220,7 @@ func requiresHeaders(install []string, extras []Extra) ([]Field, error) {
 			}
 			section += ":" + r.marker
 		}
+		section = strings.TrimSpace(section) // a blank ahead of the colon stays, and is a part of the name
 		// Of the requirements of an extra, and of those with one marker, the first of a kind stays.
 		key := section + "\n" + r.identity()
 		if section != "" && seen[key] {
@@ -243,12 +244,11 @@ func requiresHeaders(install []string, extras []Extra) ([]Field, error) {
 				return nil, fmt.Errorf("extras_require %q: %w", clip(e.Name), err)
 			}
 		}
-		section := strings.TrimSpace(e.Name)
-		if sections[section] == nil {
+		if section := strings.TrimSpace(e.Name); sections[section] == nil {
 			sections[section] = []requirement{} // an extra without requirements is provided, too
 		}
 		for _, line := range e.Requires {
-			if err := add(section, line); err != nil {
+			if err := add(e.Name, line); err != nil {
 				return nil, fmt.Errorf("extras_require %q: %w", clip(e.Name), err)
 			}
 		}
