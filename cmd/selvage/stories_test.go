@@ -64,6 +64,7 @@ var update = flag.Bool("update", false, "rewrite the golden files, and what stor
 //	livejob WORKSPACE NAME    prints the settings of a live job as JSON
 //	editjob WORKSPACE NAME P  changes a live job by hand with the merge patch P
 //	makejob WORKSPACE JSON    makes a job by hand
+//	runjob WORKSPACE NAME     runs a live job; runs WORKSPACE NAME N checks how many runs it has had
 //	requests WORKSPACE PATTERN [N]  checks the number of requests like "POST *", or prints it
 //	forget WORKSPACE          forgets the requests so far
 //	fault WORKSPACE JSON      declares a fault; fault WORKSPACE clear ends all
@@ -116,6 +117,8 @@ func TestStories(t *testing.T) {
 			"livejob":    cmdLiveJob,
 			"editjob":    cmdEditJob,
 			"makejob":    cmdMakeJob,
+			"runjob":     cmdRunJob,
+			"runs":       cmdRuns,
 			"requests":   cmdRequests,
 			"forget":     cmdForget,
 			"fault":      cmdFault,

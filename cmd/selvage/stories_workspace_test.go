@@ -79,6 +79,21 @@ func cmdMakeJob(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+func cmdRunJob(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, 2, "runjob WORKSPACE NAME")
+	s := sceneOf(ts)
+	ts.Check(s.place(ts, args[0]).RunJob(s.job(ts, args[0], args[1]).ID))
+}
+
+func cmdRuns(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 3, 3, "runs WORKSPACE NAME N")
+	s := sceneOf(ts)
+	n := s.place(ts, args[0]).Runs(s.job(ts, args[0], args[1]).ID)
+	if want, err := strconv.Atoi(args[2]); err != nil || n != want {
+		ts.Fatalf("job %s of %s has %d runs, not %s", args[1], args[0], n, args[2])
+	}
+}
+
 func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, 3, "requests WORKSPACE PATTERN [N]")
 	n := sceneOf(ts).place(ts, args[0]).Count(args[1])

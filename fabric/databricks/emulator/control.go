@@ -142,6 +142,31 @@ func (w *Workspace) DeleteJob(id int64) error {
 	return nil
 }
 
+// RunJob starts a run of a job by hand.
+func (w *Workspace) RunJob(id int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	j := w.state.jobs[id]
+	if j == nil {
+		return ErrNoJob(id)
+	}
+	w.addRun(j, byHand, w.o.Now())
+	return nil
+}
+
+// Runs is how many runs a job has had.
+func (w *Workspace) Runs(id int64) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, r := range w.state.runs {
+		if r.job == id {
+			n++
+		}
+	}
+	return n
+}
+
 // HideJob takes the permission to see a job, there or not, from a user ("" is everybody). The API
 // then answers 403 for it, and jobs/list leaves it out.
 func (w *Workspace) HideJob(id int64, user string) {

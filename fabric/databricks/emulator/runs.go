@@ -50,15 +50,21 @@ func (w *Workspace) runNow(c *call) (answer, *failure) {
 		}
 		return ok(map[string]any{"run_id": r.id, "number_in_job": r.id})
 	}
-	w.state.seq++
-	r := &run{id: w.newID(), job: j.id, seq: w.state.seq, name: textField(j.settings, "name"), creator: c.user, start: c.now}
-	r.number = r.id // the service sets both to the same
-	r.tasks = w.plan(j)
-	w.state.runs[r.id] = r
+	r := w.addRun(j, c.user, c.now)
 	if key != "" {
 		w.state.runKeys[key] = r.id
 	}
 	return ok(map[string]any{"run_id": r.id, "number_in_job": r.number})
+}
+
+// addRun starts a run of a job.
+func (w *Workspace) addRun(j *job, user string, now time.Time) *run {
+	w.state.seq++
+	r := &run{id: w.newID(), job: j.id, seq: w.state.seq, name: textField(j.settings, "name"), creator: user, start: now}
+	r.number = r.id // the service sets both to the same
+	r.tasks = w.plan(j)
+	w.state.runs[r.id] = r
+	return r
 }
 
 // plan decides the fate of every task when the run starts: it needs its libraries, and what it
