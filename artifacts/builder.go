@@ -248,9 +248,9 @@ func blockJobs(r *Release, problems map[string]configs.Finding) []configs.Findin
 		for _, key := range j.Pipelines {
 			if problem, failed := problems[key]; failed {
 				why := strings.TrimPrefix(problem.Text, problem.Code.Sentence()+": ")
-				findings = append(findings, j.block(configs.JobPipelineNotBuilt, "", key+": "+why))
+				findings = append(findings, j.block(configs.JobPipelineNotBuilt, j.naming(key), key+": "+why))
 			} else if p := pipelines[key]; p.Language == scala && len(p.Jars) == 0 {
-				findings = append(findings, j.block(configs.JarMissing, "", key))
+				findings = append(findings, j.block(configs.JarMissing, j.naming(key), key))
 			}
 		}
 		for k, c := range j.Components {
@@ -260,6 +260,20 @@ func blockJobs(r *Release, problems map[string]configs.Finding) []configs.Findin
 		}
 	}
 	return findings
+}
+
+// naming is the field of the first component that names a pipeline of this project; in the oldest files that is id.
+func (j *Job) naming(key string) string {
+	for k, c := range j.Components {
+		switch {
+		case c.Kind != PipelineComponent || c.Subscribed != nil || c.PipelineID != key:
+		case strings.HasSuffix(c.ID, key):
+			return fmt.Sprintf("components[%d].%s.id", k, c.Kind)
+		default:
+			return fmt.Sprintf("components[%d].%s.pipelineId", k, c.Kind)
+		}
+	}
+	return ""
 }
 
 // renamed notes that the wheel of the k-th component has another name than the job names.

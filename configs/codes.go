@@ -180,7 +180,7 @@ var codes = map[Code]meaning{
 	CallAllowed:       {Note, "the job may call the authoring tool, because the deployment allows it", ""},
 	ScalaUnknown:      {Block, "nothing says for which Scala version the jar of a pipeline has to be", "name a runtime such as 15.4.x-scala2.12 under spark_version of the task's cluster, or a jar with a suffix such as _2.12 in the job"},
 	ScalaUnbuilt:      {Block, "no jar of a pipeline is known for the Scala version of the task's cluster, and building Scala comes later", "run the job on a cluster of the other version, or deploy it by other means until then"},
-	ACLIgnored:        {Note, "the definition's access_control_list is not carried over yet", ""},
+	ACLIgnored:        {Note, "the definition's access_control_list is not carried over yet", "give the live job its permissions by hand; they stay as they are"},
 	TagReserved:       {Note, "a tag of the definition was left out, because tags of that name are ours", "name it otherwise"},
 	TooManyTags:       {Block, "the job has more tags than the workspace takes", "remove some from the definition or from the overlay"},
 

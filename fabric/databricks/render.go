@@ -231,14 +231,14 @@ func fabricID(j *artifacts.Job) string {
 // leaveOut removes what is not part of a job's settings, or not the definition's to say.
 func (n *rendering) leaveOut(d *draft) {
 	if acl, _ := d.request["access_control_list"].([]any); len(acl) > 0 {
-		n.found(configs.ACLIgnored, string(d.Key), fmt.Sprintf("%d entries", len(acl)))
+		n.found(configs.ACLIgnored, d.subject(d.at.member("access_control_list")), fmt.Sprintf("entries: %d", len(acl)))
 	}
 	delete(d.request, "access_control_list")
 	tags, _ := d.request["tags"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		if ownTag(name) {
 			delete(tags, name)
-			n.found(configs.TagReserved, string(d.Key), name)
+			n.found(configs.TagReserved, d.subject(d.at.member("tags")), name)
 		}
 	}
 }
