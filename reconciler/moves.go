@@ -97,7 +97,7 @@ func (b *planner) there(k fabric.Key) fabric.Presence {
 	if f.ID == "" {
 		return fabric.Absent
 	}
-	_, seen, why := b.Live.Lookup(b.Installation, f.Kind, b.owner(k), f.ID)
+	_, seen, why := b.lookup(f.Kind, b.owner(k), f)
 	if seen == fabric.Unknown && (b.Live.Complete || why.Code == configs.MarkMissing) {
 		return fabric.Absent
 	}
@@ -106,9 +106,9 @@ func (b *planner) there(k fabric.Key) fabric.Presence {
 
 func (b *planner) findMove(old, k fabric.Key, was Owning, owned bool) {
 	m := moving{from: old, was: was, taken: !owned}
-	m.live, m.seen, m.why = b.Live.Lookup(b.Installation, was.Kind, b.owner(old), was.ID)
+	m.live, m.seen, m.why = b.lookup(was.Kind, b.owner(old), was)
 	if m.why.Code == configs.MarkMissing { // a request that was given up on may have come through after all
-		if live, seen, _ := b.Live.Lookup(b.Installation, was.Kind, b.owner(k), was.ID); seen == fabric.Present {
+		if live, seen, _ := b.lookup(was.Kind, b.owner(k), was); seen == fabric.Present {
 			m.live, m.seen, m.why = live, seen, configs.Finding{}
 		}
 	}
@@ -132,7 +132,7 @@ func (b *planner) move(c fabric.Change, r fabric.Resource, m moving, p *Plan) fa
 	}
 	b.differ(&c, r, m.live, m.was)
 	why, unclear := b.unclear[c.Key]
-	other, seen, copied := b.Live.Lookup(b.Installation, r.Kind, c.Owner, "")
+	other, seen, copied := b.lookup(r.Kind, c.Owner, Owning{})
 	switch {
 	case unclear:
 		c.Hindrance, c.Reason = fabric.Blocked, why

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"selvage/configs"
@@ -155,9 +154,14 @@ func (b *planner) learn(k fabric.Key) {
 	if !owned {
 		o = b.Formerly[k]
 	}
-	if obj, p, _ := b.Live.Lookup(b.Installation, kind, b.owner(k), o.ID); p == fabric.Present && o.ID != "" {
+	if obj, p, _ := b.lookup(kind, b.owner(k), o); p == fabric.Present && o.ID != "" {
 		b.ids[fabric.Ref{Kind: kind, Key: k}] = json.Number(obj.ID)
 	}
+}
+
+// lookup finds what is owned on the fabric; without an id, whatever carries the owner's mark.
+func (b *planner) lookup(kind fabric.Kind, owner fabric.Owner, o Owning) (fabric.Object, fabric.Presence, configs.Finding) {
+	return b.Live.Lookup(b.Installation, kind, owner, o.ID)
 }
 
 func (b *planner) owner(k fabric.Key) fabric.Owner {
@@ -189,168 +193,7 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 	if _, was := b.Absences[k]; was {
 		p.Back = append(p.Back, k)
 	}
-	if m, moves := b.to[k]; moves {
-		return b.move(c, r, m, p)
-	}
-	taken := false
-	if !owned {
-		if f, was := b.Formerly[k]; was && f.ID != "" {
-			o, taken = f, true
-		} else if was {
-			o.Refused, o.Why = f.Refused, f.Why
-		}
-	}
-	obj, seen, why := b.Live.Lookup(b.Installation, r.Kind, c.Owner, o.ID)
-	if taken && seen != fabric.Present { // what we once managed is gone or changed hands: begin anew
-		o, taken = Owning{}, false
-		obj, seen, why = b.Live.Lookup(b.Installation, r.Kind, c.Owner, "")
-	}
-	b.wanted(&c, r)
-	switch {
-	case seen == fabric.Unknown:
-		c.Hindrance, c.Reason, c.Action = fabric.Blocked, why, fabric.Update
-		return c
-	case seen == fabric.Absent:
-		return b.create(c, r, o, owned)
-	case o.ID == "":
-		c.ID = obj.ID
-		c.Action, c.Hindrance = fabric.Update, fabric.Blocked
-		c.Reason = configs.Found(configs.MarkUnproven, string(k), fmt.Sprintf("%s %s", r.Kind, obj.ID))
-		return c
-	}
-	b.differ(&c, r, obj, o)
-	if taken {
-		p.Taken = append(p.Taken, k)
-	}
-	if len(c.Fields) == 0 {
-		c.Reason = configs.Found(configs.UpToDate, string(k), "")
-		if c.Labels > 0 {
-			c.Reason = configs.Found(configs.LabelsOnly, string(k), "")
-		}
-		return c
-	}
-	c.Action, c.Cause = fabric.Update, cause(c.Fields)
-	c.Reason = configs.Found(configs.Changed, string(k), "")
-	if c.Cause == fabric.Drift {
-		c.Reason = configs.Found(configs.Drifted, string(k), paths(c.Fields))
-		if !b.Heal && !b.Force {
-			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.HealOff, string(k), paths(c.Fields))
-			return c
-		}
-	}
-	return b.refused(c, o)
-}
-
-// wanted puts into a change what the release says of its resource.
-func (b *planner) wanted(c *fabric.Change, r fabric.Resource) {
-	c.Stripped, c.Overlay = r.Stripped, r.Overlay
-	c.Desired, c.Needs, c.Blobs = r.Doc.Resolve(b.known), r.Needs, r.Blobs
-}
-
-// differ compares a change with what is live and what was last applied.
-func (b *planner) differ(c *fabric.Change, r fabric.Resource, live fabric.Object, o Owning) {
-	c.ID, c.Live, c.Mark = live.ID, live.Doc, live.Mark
-	c.Fields, c.Labels = fabric.Compare(fabric.Comparison{
-		Rules: b.Rules(r.Kind), Desired: c.Desired, Live: live.Doc, Sent: o.Sent, Read: o.Read, Labels: r.Labels, Overlaid: r.Overlaid,
-	})
-}
-
-func (b *planner) known(r fabric.Ref) (any, bool) {
-	id, ok := b.ids[r]
-	return id, ok
-}
-
-// refused holds a change back that the fabric said no to before.
-func (b *planner) refused(c fabric.Change, o Owning) fabric.Change {
-	if o.Refused != "" && o.Refused == c.Digest() && !b.Force {
-		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.FabricRefused, string(c.Key), o.Why)
-	}
-	return c
-}
-
-func (b *planner) create(c fabric.Change, r fabric.Resource, o Owning, owned bool) fabric.Change {
-	c.Action, c.Cause, c.ID = fabric.Create, fabric.Commit, ""
-	c.Reason = configs.Found(configs.Changed, string(c.Key), "it is new")
-	if why, unclear := b.unclear[c.Key]; unclear {
-		c.Hindrance, c.Reason = fabric.Blocked, why
-		return c
-	}
-	if owned {
-		c.Cause = fabric.Drift
-		c.Reason = configs.Found(configs.Drifted, string(c.Key), fmt.Sprintf("%s %s was deleted", r.Kind, o.ID))
-		if !b.Heal && !b.Force {
-			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.HealOff, string(c.Key), fmt.Sprintf("%s %s was deleted", r.Kind, o.ID))
-			return c
-		}
-	}
-	if !b.Live.Complete {
-		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.NotSeen, string(c.Key), "the listing is not complete")
-		return c
-	}
-	for _, other := range b.Live.Named(r.Kind, r.Name) {
-		if other.Mark.Installation != b.Installation {
-			c.Hindrance = fabric.Blocked
-			c.Reason = configs.Found(configs.NameTaken, string(c.Key), fmt.Sprintf("%s %s is named %q", r.Kind, other.ID, r.Name))
-			return c
-		}
-	}
-	return b.refused(c, o)
-}
-
-// remove decides on an owned resource that the release no longer holds.
-func (b *planner) remove(c fabric.Change, o Owning, p *Plan) fabric.Change {
-	c.Action, c.Cause = fabric.Delete, fabric.Prune
-	c.Reason = configs.Found(configs.Pruned, string(c.Key), "")
-	obj, seen, why := b.Live.Lookup(b.Installation, o.Kind, c.Owner, o.ID)
-	switch seen {
-	case fabric.Unknown:
-		c.Hindrance, c.Reason = fabric.Blocked, why
-		return c
-	case fabric.Absent: // somebody deleted it already: nothing to write, and nothing to manage
-		c.Action = fabric.Release
-		c.Reason = configs.Found(configs.Released, string(c.Key), "it was deleted on the fabric")
-		p.Released = append(p.Released, c.Key)
-		return c
-	}
-	c.Live, c.Mark = obj.Doc, obj.Mark
-	if b.Partial {
-		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.ReleasePartial, string(c.Key), "")
-		return c
-	}
-	first, sighted := b.Absences[c.Key]
-	if !sighted {
-		p.Absent = append(p.Absent, c.Key)
-	}
-	if !sighted || !b.Live.Complete || b.Sighting.Sub(first.Sighting) < b.Apart || !b.Sighting.After(first.Sighting) || b.Live.At.Sub(first.Listing) < b.Apart || !b.Live.At.After(first.Listing) {
-		c.Hindrance, c.Reason = fabric.Deferred, configs.Found(configs.AbsentOnce, string(c.Key), "")
-		return c
-	}
-	return b.refused(c, o)
-}
-
-// budget blocks all deletions where there are more than the policy allows.
-func (b *planner) budget(p *Plan) {
-	allowed := Allowed(b.Prune, p.Owned)
-	n := 0
-	for _, c := range p.Changes {
-		if c.Action == fabric.Delete && c.Hindrance != fabric.Blocked {
-			n++
-		}
-	}
-	if n <= allowed {
-		return
-	}
-	for i, c := range p.Changes {
-		if c.Action == fabric.Delete && c.Hindrance != fabric.Blocked {
-			p.Changes[i].Hindrance = fabric.Blocked
-			p.Changes[i].Reason = configs.Found(configs.OverBudget, string(c.Key), fmt.Sprintf("%d deletions of %d owned, %d allowed", n, p.Owned, allowed))
-		}
-	}
-}
-
-// Allowed is how many of the owned resources one plan may delete.
-func Allowed(p configs.Prune, owned int) int {
-	return min(p.Max, max(1, p.Percent*owned/100))
+	return b.keep(c, r, o, owned, p)
 }
 
 // digest names what a plan would write, from the digests of its changes.
@@ -369,28 +212,4 @@ func digest(changes []fabric.Change) string {
 		return ""
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// cause of a change is its gravest field's: what git says, then the overlay, then drift.
-func cause(fields []fabric.Field) fabric.Cause {
-	for _, want := range []fabric.Cause{fabric.Commit, fabric.Overlay} {
-		for _, f := range fields {
-			if f.Cause == want {
-				return want
-			}
-		}
-	}
-	return fabric.Drift
-}
-
-func paths(fields []fabric.Field) string {
-	var names []string
-	for i, f := range fields {
-		if i == 3 {
-			names = append(names, fmt.Sprintf("and %d more", len(fields)-3))
-			break
-		}
-		names = append(names, f.Path)
-	}
-	return strings.Join(names, ", ")
 }

@@ -1,0 +1,144 @@
+package reconciler
+
+import (
+	"fmt"
+	"strings"
+
+	"selvage/configs"
+	"selvage/fabric"
+)
+
+// keep decides on a resource that the release holds: it is made, brought back to what it should be, or left as it is.
+func (b *planner) keep(c fabric.Change, r fabric.Resource, o Owning, owned bool, p *Plan) fabric.Change {
+	k := c.Key
+	if m, moves := b.to[k]; moves {
+		return b.move(c, r, m, p)
+	}
+	taken := false
+	if !owned {
+		if f, was := b.Formerly[k]; was && f.ID != "" {
+			o, taken = f, true
+		} else if was {
+			o.Refused, o.Why = f.Refused, f.Why
+		}
+	}
+	obj, seen, why := b.lookup(r.Kind, c.Owner, o)
+	if taken && seen != fabric.Present { // what we once managed is gone or changed hands: begin anew
+		o, taken = Owning{}, false
+		obj, seen, why = b.lookup(r.Kind, c.Owner, Owning{})
+	}
+	b.wanted(&c, r)
+	switch {
+	case seen == fabric.Unknown:
+		c.Hindrance, c.Reason, c.Action = fabric.Blocked, why, fabric.Update
+		return c
+	case seen == fabric.Absent:
+		return b.create(c, r, o, owned)
+	case o.ID == "":
+		c.ID = obj.ID
+		c.Action, c.Hindrance = fabric.Update, fabric.Blocked
+		c.Reason = configs.Found(configs.MarkUnproven, string(k), fmt.Sprintf("%s %s", r.Kind, obj.ID))
+		return c
+	}
+	b.differ(&c, r, obj, o)
+	if taken {
+		p.Taken = append(p.Taken, k)
+	}
+	if len(c.Fields) == 0 {
+		c.Reason = configs.Found(configs.UpToDate, string(k), "")
+		if c.Labels > 0 {
+			c.Reason = configs.Found(configs.LabelsOnly, string(k), "")
+		}
+		return c
+	}
+	c.Action, c.Cause = fabric.Update, cause(c.Fields)
+	c.Reason = configs.Found(configs.Changed, string(k), "")
+	if c.Cause == fabric.Drift {
+		c.Reason = configs.Found(configs.Drifted, string(k), paths(c.Fields))
+		if !b.Heal && !b.Force {
+			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.HealOff, string(k), paths(c.Fields))
+			return c
+		}
+	}
+	return b.refused(c, o)
+}
+
+// wanted puts into a change what the release says of its resource.
+func (b *planner) wanted(c *fabric.Change, r fabric.Resource) {
+	c.Stripped, c.Overlay = r.Stripped, r.Overlay
+	c.Desired, c.Needs, c.Blobs = r.Doc.Resolve(b.known), r.Needs, r.Blobs
+}
+
+// differ compares a change with what is live and what was last applied.
+func (b *planner) differ(c *fabric.Change, r fabric.Resource, live fabric.Object, o Owning) {
+	c.ID, c.Live, c.Mark = live.ID, live.Doc, live.Mark
+	c.Fields, c.Labels = fabric.Compare(fabric.Comparison{
+		Rules: b.Rules(r.Kind), Desired: c.Desired, Live: live.Doc, Sent: o.Sent, Read: o.Read, Labels: r.Labels, Overlaid: r.Overlaid,
+	})
+}
+
+func (b *planner) known(r fabric.Ref) (any, bool) {
+	id, ok := b.ids[r]
+	return id, ok
+}
+
+// refused holds a change back that the fabric said no to before.
+func (b *planner) refused(c fabric.Change, o Owning) fabric.Change {
+	if o.Refused != "" && o.Refused == c.Digest() && !b.Force {
+		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.FabricRefused, string(c.Key), o.Why)
+	}
+	return c
+}
+
+func (b *planner) create(c fabric.Change, r fabric.Resource, o Owning, owned bool) fabric.Change {
+	c.Action, c.Cause, c.ID = fabric.Create, fabric.Commit, ""
+	c.Reason = configs.Found(configs.Changed, string(c.Key), "it is new")
+	if why, unclear := b.unclear[c.Key]; unclear {
+		c.Hindrance, c.Reason = fabric.Blocked, why
+		return c
+	}
+	if owned {
+		c.Cause = fabric.Drift
+		c.Reason = configs.Found(configs.Drifted, string(c.Key), fmt.Sprintf("%s %s was deleted", r.Kind, o.ID))
+		if !b.Heal && !b.Force {
+			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.HealOff, string(c.Key), fmt.Sprintf("%s %s was deleted", r.Kind, o.ID))
+			return c
+		}
+	}
+	if !b.Live.Complete {
+		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.NotSeen, string(c.Key), "the listing is not complete")
+		return c
+	}
+	for _, other := range b.Live.Named(r.Kind, r.Name) {
+		if other.Mark.Installation != b.Installation {
+			c.Hindrance = fabric.Blocked
+			c.Reason = configs.Found(configs.NameTaken, string(c.Key), fmt.Sprintf("%s %s is named %q", r.Kind, other.ID, r.Name))
+			return c
+		}
+	}
+	return b.refused(c, o)
+}
+
+// cause of a change is its gravest field's: what git says, then the overlay, then drift.
+func cause(fields []fabric.Field) fabric.Cause {
+	for _, want := range []fabric.Cause{fabric.Commit, fabric.Overlay} {
+		for _, f := range fields {
+			if f.Cause == want {
+				return want
+			}
+		}
+	}
+	return fabric.Drift
+}
+
+func paths(fields []fabric.Field) string {
+	var names []string
+	for i, f := range fields {
+		if i == 3 {
+			names = append(names, fmt.Sprintf("and %d more", len(fields)-3))
+			break
+		}
+		names = append(names, f.Path)
+	}
+	return strings.Join(names, ", ")
+}
