@@ -159,7 +159,7 @@ var codes = map[Code]meaning{
 	FileOdd:       {Skip, "a file or folder is ignored because of its name", "give it a plain name in the repository"},
 	FileCase:      {Note, "two names in one folder differ only in upper and lower case", "rename one of them: some systems can't hold both"},
 
-	NameTaken:           {Block, "a live job of that name does not carry our mark", "rename one of the two, or delete the live one by hand if nobody needs it"},
+	NameTaken:           {Block, "a job of that name is there already, and it is not selvage's", "if it is the same job, take it over: selvage adopt DEPLOYMENT; if it is another one, rename one of the two"},
 	MarkMissing:         {Block, "the live resource no longer carries our mark", "put the selvage tags back on it, or delete it by hand so that it is made anew"},
 	MarkCopied:          {Block, "two live resources carry the same mark of ours and none is known to be the original", "delete the copy, or take the selvage tags off it"},
 	MarkUnproven:        {Block, "a live resource carries our mark, but the ledger does not know it as ours", "delete it by hand or take its selvage tags off, if it is a copy"},

@@ -39,6 +39,24 @@ type Live struct {
 	byMark  map[marked][]int
 	byNonce map[string][]int
 	gone    map[string]bool // ids that the fabric itself said do not exist
+	marks   map[string]int  // objects by the installation of their mark; "" counts those without one
+}
+
+// Census is whose the resources of a fabric are, by the marks that they carry.
+type Census struct {
+	Ours   int `json:"ours"`   // of this installation, of all its deployments
+	Others int `json:"others"` // of other installations
+	Free   int `json:"free"`   // without a mark: made by hand, or by another tool
+}
+
+// Total is how many resources there are.
+func (c Census) Total() int { return c.Ours + c.Others + c.Free }
+
+// Census counts what was seen.
+func (l *Live) Census(installation string) Census {
+	c := Census{Ours: l.marks[installation], Free: l.marks[""]}
+	c.Others = len(l.objects) - c.Ours - c.Free
+	return c
 }
 
 // marked is what a mark says of its owner.
@@ -52,7 +70,7 @@ type marked struct {
 func NewLive(at time.Time, complete bool, root string, objects []Object, gone []string) *Live {
 	l := &Live{At: at, Complete: complete, Root: root, objects: make([]Object, 0, len(objects)),
 		byID: make(map[string]int, len(objects)), byName: make(map[string][]int, len(objects)),
-		byMark: map[marked][]int{}, byNonce: map[string][]int{}, gone: make(map[string]bool, len(gone))}
+		byMark: map[marked][]int{}, byNonce: map[string][]int{}, gone: make(map[string]bool, len(gone)), marks: map[string]int{}}
 	for _, o := range objects {
 		id := string(o.Kind) + "\x00" + o.ID
 		if i, again := l.byID[id]; again {
@@ -63,6 +81,7 @@ func NewLive(at time.Time, complete bool, root string, objects []Object, gone []
 		l.objects = append(l.objects, o)
 	}
 	for i, o := range l.objects {
+		l.marks[o.Mark.Installation]++
 		name := string(o.Kind) + "\x00" + o.Name
 		l.byName[name] = append(l.byName[name], i)
 		if o.Managed {

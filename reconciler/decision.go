@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"selvage/configs"
+	"selvage/fabric"
 )
 
 // Phase is how far a deployment has come with its release. It is kept in the ledger.
@@ -32,6 +33,8 @@ type Decision struct {
 	Verdicts   []Verdict         `json:"verdicts,omitempty"`
 	Findings   []configs.Finding `json:"findings,omitempty"`
 	Plan       Plan              `json:"plan"`
+	// Seen is whose the jobs on the fabric are; nil if it was not looked at.
+	Seen *fabric.Census `json:"seen,omitempty"`
 	// Again is when the deployment is looked at next without anybody asking; zero for the next poll.
 	Again time.Time `json:"again,omitzero"`
 }

@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"selvage/configs"
@@ -109,12 +110,9 @@ func (b *planner) create(c fabric.Change, r fabric.Resource, o Owning, owned boo
 		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.NotSeen, string(c.Key), "the listing is not complete")
 		return c
 	}
-	for _, other := range b.Live.Named(r.Kind, r.Name) {
-		if other.Mark.Installation != b.Installation {
-			c.Hindrance = fabric.Blocked
-			c.Reason = configs.Found(configs.NameTaken, string(c.Key), fmt.Sprintf("%s %s is named %q", r.Kind, other.ID, r.Name))
-			return c
-		}
+	if why := b.taken(r); why != "" {
+		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.NameTaken, string(c.Key), why)
+		return c
 	}
 	return b.refused(c, o)
 }
@@ -141,4 +139,29 @@ func paths(fields []fabric.Field) string {
 		names = append(names, f.Path)
 	}
 	return strings.Join(names, ", ")
+}
+
+// taken says which live resources that are not ours bear a resource's name; empty where none does.
+func (b *planner) taken(r fabric.Resource) string {
+	var ids []string
+	marked := 0
+	for _, other := range b.Live.Named(r.Kind, r.Name) {
+		if other.Mark.Installation == b.Installation {
+			continue
+		}
+		ids = append(ids, other.ID)
+		if other.Managed {
+			marked++
+		}
+	}
+	slices.Sort(ids)
+	switch {
+	case len(ids) == 0:
+		return ""
+	case len(ids) == 1 && marked == 1:
+		return fmt.Sprintf("%s %s is named %q, and another installation of selvage manages it", r.Kind, ids[0], r.Name)
+	case len(ids) == 1:
+		return fmt.Sprintf("%s %s is named %q", r.Kind, ids[0], r.Name)
+	}
+	return fmt.Sprintf("%ss %s are named %q", r.Kind, some(ids), r.Name)
 }

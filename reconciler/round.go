@@ -242,6 +242,9 @@ func (rd *round) lookSince(ctx context.Context, notBefore time.Time) error {
 		return rd.fail(configs.FabricUnreachable, fmt.Errorf("fabric %s: %w", place, err))
 	}
 	rd.live = live
+	if seen := live.Census(rd.Installation); live.Complete {
+		rd.out.Seen = &seen
+	}
 	return nil
 }
 

@@ -54,8 +54,33 @@ func (s screen) planHead(b *strings.Builder, d reconciler.Decision, now reconcil
 		}
 	}
 	t.add(live...)
+	if c := d.Seen; c != nil {
+		t.add(plain("fabric", s.census(d))...)
+	}
 	t.write(b, s, "", widestName)
 	b.WriteString("\n")
+}
+
+// census says whose the jobs on the fabric are.
+func (s screen) census(d reconciler.Decision) string {
+	c := *d.Seen
+	if c.Total() == 0 {
+		return "no jobs"
+	}
+	parts := []string{"none of this deployment"}
+	if n := d.Plan.Owned; n > 0 {
+		parts[0] = fmt.Sprintf("%d of this deployment", n)
+	}
+	if n := c.Ours - d.Plan.Owned; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d of other deployments", n))
+	}
+	if c.Others > 0 {
+		parts = append(parts, fmt.Sprintf("%d of other installations", c.Others))
+	}
+	if c.Free > 0 {
+		parts = append(parts, fmt.Sprintf("%d that selvage does not manage and leaves alone", c.Free))
+	}
+	return plural(c.Total(), "job") + ": " + strings.Join(parts, ", ")
 }
 
 // changes lists what changes, then how much does not.
@@ -88,6 +113,7 @@ func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
 	var all strings.Builder
 	fields.write(&all, s, "      ", widestPath)
 	rendered := strings.SplitAfter(all.String(), "\n")
+	told := map[string]bool{}
 	for i, c := range shown {
 		sign, colour := s.sign(c)
 		what := changeWords(c)
@@ -100,7 +126,8 @@ func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
 			continue
 		}
 		b.WriteString("      " + visible(c.Reason.Text) + "\n")
-		if n := next(c.Reason, d.Deployment); n != "" {
+		if n := next(c.Reason, d.Deployment); n != "" && !told[n] {
+			told[n] = true // what is to be done about many is said once
 			b.WriteString("      next: " + visible(n) + "\n")
 		}
 	}
@@ -156,6 +183,8 @@ func changeWords(c fabric.Change) string {
 		what = "job"
 	}
 	switch {
+	case c.Reason.Code == configs.NameTaken:
+		return "a name that is taken  blocked"
 	case c.Hindrance == fabric.Blocked:
 		return what + "  blocked"
 	case c.Hindrance == fabric.Deferred:
@@ -274,6 +303,9 @@ func (s screen) planFoot(d reconciler.Decision, revision string) string {
 		return "Nothing to change: the fabric runs what the release says."
 	}
 	head := fmt.Sprintf("plan %s: %s.", short(p.Digest, 6), p.Counts)
+	if p.Counts.Blocked > 0 && len(p.Free()) > 0 {
+		head += " What is blocked waits."
+	}
 	apply := approving(d, revision)
 	held, person := holding(d)
 	switch {

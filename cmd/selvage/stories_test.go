@@ -63,7 +63,7 @@ var update = flag.Bool("update", false, "rewrite the golden files, and what stor
 //	livejobs WORKSPACE        prints the names of the live jobs, a line each
 //	livejob WORKSPACE NAME    prints the settings of a live job as JSON
 //	editjob WORKSPACE NAME P  changes a live job by hand with the merge patch P
-//	makejob WORKSPACE JSON    makes a job by hand
+//	makejob WORKSPACE JSON [N]  makes a job by hand, or N of them, with its number in place of each #
 //	runjob WORKSPACE NAME     runs a live job; runs WORKSPACE NAME N checks how many runs it has had
 //	requests WORKSPACE PATTERN [N]  checks the number of requests like "POST *", or prints it
 //	forget WORKSPACE          forgets the requests so far

@@ -74,9 +74,17 @@ func cmdEditJob(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func cmdMakeJob(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, args, 2, 2, "makejob WORKSPACE JSON")
-	_, err := sceneOf(ts).place(ts, args[0]).CreateJob([]byte(args[1]))
-	ts.Check(err)
+	usage(ts, neg, args, 2, 3, "makejob WORKSPACE JSON [N]")
+	n := 1
+	if len(args) == 3 {
+		var err error
+		n, err = strconv.Atoi(args[2])
+		ts.Check(err)
+	}
+	for i := range n {
+		_, err := sceneOf(ts).place(ts, args[0]).CreateJob([]byte(strings.ReplaceAll(args[1], "#", strconv.Itoa(i+1))))
+		ts.Check(err)
+	}
 }
 
 func cmdRunJob(ts *testscript.TestScript, neg bool, args []string) {
