@@ -149,5 +149,5 @@ func (b *planner) move(c fabric.Change, r fabric.Resource, m moving, p *Plan) fa
 	if c.Hindrance != fabric.Free {
 		return c
 	}
-	return b.refused(c, m.was)
+	return b.ready(c, r, m.live, m.was)
 }

@@ -61,7 +61,7 @@ func (b *planner) keep(c fabric.Change, r fabric.Resource, o Owning, owned bool,
 			return c
 		}
 	}
-	return b.refused(c, o)
+	return b.ready(c, r, obj, o)
 }
 
 // wanted puts into a change what the release says of its resource.
@@ -81,6 +81,18 @@ func (b *planner) differ(c *fabric.Change, r fabric.Resource, live fabric.Object
 func (b *planner) known(r fabric.Ref) (any, bool) {
 	id, ok := b.ids[r]
 	return id, ok
+}
+
+// ready ends a change of a live resource with what may hold it back still: a new name that others bear already, or
+// that the fabric said no to it before.
+func (b *planner) ready(c fabric.Change, r fabric.Resource, live fabric.Object, o Owning) fabric.Change {
+	if live.Name != r.Name {
+		if why := b.taken(r); why != "" {
+			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.NameTaken, string(c.Key), why)
+			return c
+		}
+	}
+	return b.refused(c, o)
 }
 
 // refused holds a change back that the fabric said no to before.

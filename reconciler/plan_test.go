@@ -112,6 +112,16 @@ func TestNewPlan(t *testing.T) {
 			w.live(w.object(t, "a", "1", `{"x":3}`))
 		}, []string{"update a drift drifted"}, false},
 		{"a foreign job has the name", func(t *testing.T, w *world) { w.want(t, "a", `{}`); w.live(foreign) }, []string{"create a commit blocked name_taken"}, false},
+		{"a job that is renamed takes no name of a foreign job", func(t *testing.T, w *world) {
+			w.want(t, "a", `{"name":"a"}`)
+			o := w.own(t, "a", "1", `{"name":"b"}`)
+			o.Name = "b"
+			w.live(o, foreign)
+		}, []string{"update a commit blocked name_taken"}, false},
+		{"a foreign job of its name does not disturb a job that has it", func(t *testing.T, w *world) {
+			w.want(t, "a", `{"x":2}`)
+			w.live(w.own(t, "a", "1", `{"x":1}`), foreign)
+		}, []string{"update a commit changed"}, false},
 		{"the mark was taken off", func(t *testing.T, w *world) {
 			w.want(t, "a", `{"x":1}`)
 			w.own(t, "a", "7", `{"x":1}`)

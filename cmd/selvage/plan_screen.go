@@ -183,7 +183,7 @@ func changeWords(c fabric.Change) string {
 		what = "job"
 	}
 	switch {
-	case c.Reason.Code == configs.NameTaken:
+	case c.Reason.Code == configs.NameTaken && c.Action == fabric.Create:
 		return "a name that is taken  blocked"
 	case c.Hindrance == fabric.Blocked:
 		return what + "  blocked"
