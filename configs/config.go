@@ -65,7 +65,16 @@ type Databricks struct {
 	Attributes map[string]Secret
 	// RequestsPerSecond limits all requests to the host. 0: the adapter's default.
 	RequestsPerSecond float64
+	// ManagedBy is how a job says in the workspace that it is ours, one of the words below.
+	ManagedBy string
 }
+
+// The ways in which a job of ours says so in the workspace, for people who look at it there.
+const (
+	ManagedByDescription = "description" // the default: a line at the end of its description
+	ManagedByLock        = "lock"        // its page is read-only, and says what it is deployed by
+	ManagedByNone        = "none"        // as committed
+)
 
 // Project is the folder of a pbt_project.yml in a repository.
 type Project struct {

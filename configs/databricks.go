@@ -54,6 +54,12 @@ func (l *loader) databricks(v value) *Databricks {
 	if v, ok := m.values["requests_per_second"]; ok {
 		d.RequestsPerSecond = l.rate(v)
 	}
+	d.ManagedBy = ManagedByDescription
+	if v, ok := m.values["managed_by"]; ok {
+		if t, ok := l.text(v, true); ok {
+			d.ManagedBy = l.oneOf(t, ManagedByDescription, ManagedByLock, ManagedByNone)
+		}
+	}
 	good := true
 	for _, name := range attributeNames {
 		v, given := m.values[name]

@@ -37,7 +37,7 @@ func (f *Fabric) doc() doc {
 	for k, s := range f.Databricks.Attributes {
 		attributes[k] = s.Source()
 	}
-	return doc{"host": f.Databricks.Host, "attributes": attributes, "rate": f.Databricks.RequestsPerSecond,
+	return doc{"host": f.Databricks.Host, "attributes": attributes, "rate": f.Databricks.RequestsPerSecond, "managed_by": f.Databricks.ManagedBy,
 		"prophecy_ids": f.ProphecyIDs, "artifacts": f.Artifacts}
 }
 

@@ -17,7 +17,7 @@ include: [more.yaml]
 isolation: {hosts: ["*.prophecy.io"]}
 fabrics:
   qa:
-    databricks: {host: https://qa.example.com, token: "${credential:token}", requests_per_second: 5}
+    databricks: {host: https://qa.example.com, token: "${credential:token}", requests_per_second: 5, managed_by: lock}
     prophecy_ids: [4005]
     artifacts: /Workspace/artifacts
     defaults: {policy: careful, mode: observe, follow: {branch: main}, overlay: {config_instance: qa}}
@@ -94,6 +94,7 @@ func TestDigestOfDeployments(t *testing.T) {
 		{"a fabric: defaults", "    defaults: {policy: quick}\n", "    defaults: {policy: quick, mode: apply}\n", "risk@prod"},
 		{"databricks: host", "https://prod.example.com", "https://prod.example.org", onProd},
 		{"databricks: requests_per_second", "requests_per_second: 5", "requests_per_second: 6", onQA},
+		{"databricks: managed_by", "managed_by: lock", "managed_by: none", onQA},
 		{"databricks: token", `https://prod.example.com, token: "${credential:token}"`, `https://prod.example.com, token: "${credential:other}"`, onProd},
 		{"defaults: policy", "defaults: {policy: careful", "defaults: {policy: quick", onQA},
 		{"defaults: mode", "mode: observe", "mode: apply", onQA},

@@ -109,15 +109,18 @@ func TestLoadFull(t *testing.T) {
 		Host:              "https://qa.example.com",
 		Attributes:        map[string]Secret{"auth_type": NewSecret("pat"), "token": NewSecret(token)},
 		RequestsPerSecond: 12.5,
+		ManagedBy:         ManagedByLock,
 	}}
 	production := &Fabric{Name: "production", Artifacts: "/Volumes/main/selvage/artifacts", Databricks: &Databricks{
 		Host: "https://prod.example.com",
 		Attributes: map[string]Secret{"auth_type": NewSecret("oauth-m2m"), "client_id": NewSecret("id-4f1c"),
 			"client_secret": NewSecret(token)},
+		ManagedBy: ManagedByDescription,
 	}}
 	emulated := &Fabric{Name: "emulated", Databricks: &Databricks{
 		Host:       "http://[::1]:8080",
 		Attributes: map[string]Secret{"auth_type": NewSecret("basic"), "username": NewSecret("me"), "password": NewSecret(token + token)},
+		ManagedBy:  ManagedByDescription,
 	}}
 	hello := &Project{Name: "hello", Git: "https://git.example.com/data/hello.git", Path: "teams/sales", ProphecyID: "3224",
 		ProphecyURL: "https://app.example.com", Poll: 90 * time.Second,

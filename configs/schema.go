@@ -19,7 +19,7 @@ var (
 	includedScope   = scope{"an included file", []string{"fabrics", "projects", "policies", "deployments"}}
 	hostsScope      = scope{"isolation at the top of the file", []string{"hosts"}}
 	fabricScope     = scope{"a fabric", []string{"databricks", "prophecy_ids", "artifacts", "defaults"}}
-	databricksScope = scope{"databricks", append([]string{"host", "requests_per_second"}, attributeNames...)}
+	databricksScope = scope{"databricks", append([]string{"host", "requests_per_second", "managed_by"}, attributeNames...)}
 	defaultsScope   = scope{"defaults", []string{"policy", "mode", "follow", "overlay"}}
 	projectScope    = scope{"a project", []string{"git", "path", "prophecy_id", "prophecy_url", "tags", "poll", "auth"}}
 	authScope       = scope{"auth", []string{"username", "password", "ssh_key", "known_hosts"}}
