@@ -67,6 +67,8 @@ const (
 	ScalaUnbuilt      Code = "scala_unbuilt"
 	ACLIgnored        Code = "acl_ignored"
 	TagReserved       Code = "tag_reserved"
+	OverLimit         Code = "over_limit"
+	ManagedLeftOut    Code = "managed_by_left_out"
 	TooManyTags       Code = "too_many_tags"
 )
 
@@ -182,6 +184,8 @@ var codes = map[Code]meaning{
 	ScalaUnbuilt:      {Block, "no jar of a pipeline is known for the Scala version of the task's cluster, and building Scala comes later", "run the job on a cluster of the other version, or deploy it by other means until then"},
 	ACLIgnored:        {Note, "the definition's access_control_list is not carried over yet", "give the live job its permissions by hand; they stay as they are"},
 	TagReserved:       {Note, "a tag of the definition was left out, because tags of that name are ours", "name it otherwise"},
+	OverLimit:         {Block, "the job is larger than the workspace takes", "make it smaller in the definition or in the overlay, or make two jobs of it, and release again"},
+	ManagedLeftOut:    {Note, "the description of the job has no room for the line that says whose it is", "shorten it, or set managed_by: lock of the fabric in selvage.yaml"},
 	TooManyTags:       {Block, "the job has more tags than the workspace takes", "remove some from the definition or from the overlay"},
 
 	UpToDate:          {Note, "the fabric runs what the release says", ""},

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -97,6 +98,9 @@ func (w *walk) object(at place, d, l, s, r map[string]any) {
 			at.injected = true
 		}
 	}
+	if names, ok := w.Rules.Renamed[at.shape]; ok {
+		l, s, r = alsoNamed(names, d, l), alsoNamed(names, d, s), alsoNamed(names, d, r)
+	}
 	pair := secretPair(d) || secretPair(l)
 	compare := func(k string) {
 		if scalarSame(d[k], l[k]) {
@@ -135,7 +139,7 @@ func (w *walk) value(at place, d, l, s, r any) {
 		return
 	case d == nil && s == nil && at.injected:
 		return
-	case d == nil && (empty(l) || w.fills(at, l)), l == nil && (empty(d) || w.omits(at, d)):
+	case d == nil && (empty(l) || w.fills(at, l, s)), l == nil && (empty(d) || w.omits(at, d)):
 		return
 	}
 	if at.depth < deepest && len(at.path) < longestPath {
@@ -175,9 +179,28 @@ func (w *walk) leaf(at place, d, l, s, r any) {
 }
 
 // fills reports that the fabric may fill in the live value where desired says nothing.
-func (w *walk) fills(at place, live any) bool {
+func (w *walk) fills(at place, live, sent any) bool {
 	def, ok := w.Rules.fieldDefault(at.object, at.key)
-	return ok && def.accepts(live)
+	return ok && def.accepts(live) && !(def.Any && sent != nil)
+}
+
+// alsoNamed is an object with its field of two names under the name that desired has for it.
+func alsoNamed(names [2]string, desired, object map[string]any) map[string]any {
+	mine, other := names[0], names[1]
+	if desired[mine] == nil {
+		mine, other = other, mine
+	}
+	if desired[mine] == nil || desired[other] != nil || object[other] == nil {
+		return object
+	}
+	renamed := maps.Clone(object)
+	if object[mine] == nil {
+		renamed[mine] = object[other]
+	}
+	if same(renamed[mine], object[other]) {
+		delete(renamed, other)
+	}
+	return renamed
 }
 
 // omits reports that the fabric may leave out the desired value because it is the default. A
@@ -232,13 +255,14 @@ func (w *walk) list(at place, d, l, s, r []any) {
 }
 
 func (w *walk) add(at place, old, new, sent any) {
-	if label, ok := w.Labels[at.path]; ok && label.covers(old) || w.Rules.Label != nil && w.Rules.Label(at.key) {
+	drifted := !w.Sent.IsZero() && w.equal(at, new, sent) // we sent it, and live is something else
+	if label, ok := w.Labels[at.path]; ok && !drifted && label.covers(old) || w.Rules.Label != nil && w.Rules.Label(at.key) {
 		w.labels++
 		return
 	}
 	cause := Commit
 	switch {
-	case !w.Sent.IsZero() && w.equal(at, new, sent):
+	case drifted:
 		cause = Drift
 	case covers(w.Overlaid, at.path):
 		cause = Overlay
@@ -253,7 +277,8 @@ func (w *walk) add(at place, old, new, sent any) {
 // equal reports that two values of one place mean the same, whatever the order of lists in them
 // that have none.
 func (w *walk) equal(at place, a, b any) bool {
-	return same(a, b) || isContainer(a) && isContainer(b) && same(w.Rules.ordered(at.shape, a), w.Rules.ordered(at.shape, b))
+	return same(a, b) || isContainer(a) && isContainer(b) && same(w.Rules.ordered(at.shape, a), w.Rules.ordered(at.shape, b)) ||
+		len(w.Rules.Folded) > 0 && same(w.Rules.folded(at.shape, a), w.Rules.folded(at.shape, b))
 }
 
 // covers reports that the overlay set the path, something above it or something below it.

@@ -58,7 +58,9 @@ var testRules = &Rules{
 			return canonical(e)
 		},
 	},
-	Sets: map[string]bool{"emails": true, "tasks[].table_names": true},
+	Sets:    map[string]bool{"emails": true, "tasks[].table_names": true},
+	Folded:  map[string]bool{"emails[]": true},
+	Renamed: map[string][2]string{"spec": {"client", "version"}},
 	Defaults: map[string]Default{
 		"timeout_seconds":                    Value("0"),
 		"tasks[].run_if":                     Value(`"ALL_SUCCESS"`),
@@ -233,7 +235,21 @@ func TestCompare(t *testing.T) {
 		{name: "label that is no expression", desired: `{"v":"1.1"}`, live: `{"v":"1.0"}`, labels: map[string]Label{"v": `(`}, want: []Field{f("v", `"1.0"`, `"1.1"`, Commit)}},
 		{name: "label in a list leaves its neighbours", desired: `{"args":["-v","1.1","-i","prod"]}`, live: `{"args":["-v","1.0","-i","dev"]}`, labels: map[string]Label{"args[1]": `".*"`},
 			want: []Field{f("args[3]", `"dev"`, `"prod"`, Commit)}, wantLabels: 1},
-		{name: "a label put back by hand", desired: `{"v":"1.1"}`, live: `{"v":"0.9"}`, sent: `{"v":"1.1"}`, read: `{"v":"1.1"}`, labels: map[string]Label{"v": `".*"`}, wantLabels: 1},
+		{name: "a label put back by hand", desired: `{"v":"1.1"}`, live: `{"v":"0.9"}`, sent: `{"v":"1.1"}`, read: `{"v":"1.1"}`, labels: map[string]Label{"v": `".*"`},
+			want: []Field{f("v", `"0.9"`, `"1.1"`, Drift)}},
+		{name: "a label that was not sent yet", desired: `{"v":"1.1"}`, live: `{"v":"0.9"}`, sent: `{"v":"1.0"}`, read: `{"v":"1.0"}`, labels: map[string]Label{"v": `".*"`}, wantLabels: 1},
+
+		// what we sent and no longer ask for
+		{name: "a default that is ours", desired: `{}`, live: `{"run_as":"a"}`, sent: `{"run_as":"a"}`, read: `{"run_as":"a"}`, want: []Field{f("run_as", `"a"`, "", Commit)}},
+		{name: "a default that is the fabric's", desired: `{}`, live: `{"run_as":"a"}`, sent: `{}`, read: `{}`},
+		{name: "one of two names", desired: `{"spec":{"client":"1"}}`, live: `{"spec":{"version":"1"}}`},
+		{name: "the other name", desired: `{"spec":{"version":"1"}}`, live: `{"spec":{"client":"1"}}`},
+		{name: "both names", desired: `{"spec":{"version":"1"}}`, live: `{"spec":{"client":"1","version":"1"}}`},
+		{name: "both names, one of them edited", desired: `{"spec":{"version":"1"}}`, live: `{"spec":{"client":"2","version":"1"}}`, want: []Field{f("spec.client", `"2"`, "", Commit)}},
+		{name: "another value under the other name", desired: `{"spec":{"client":"1"}}`, live: `{"spec":{"version":"2"}}`, want: []Field{f("spec.client", `"2"`, `"1"`, Commit)}},
+		{name: "neither name desired", desired: `{"spec":{"x":1}}`, live: `{"spec":{"x":1,"version":"2"}}`, want: []Field{f("spec.version", `"2"`, "", Commit)}},
+		{name: "case of an address", desired: `{"emails":["B@shop","a@shop"]}`, live: `{"emails":["a@shop","b@shop"]}`},
+		{name: "another address", desired: `{"emails":["B@shop","a@shop"]}`, live: `{"emails":["a@shop","c@shop"]}`, want: []Field{f("emails", `["a@shop","c@shop"]`, `["B@shop","a@shop"]`, Commit)}},
 
 		// hostile names
 		{name: "names in paths", desired: `{"":1,"a.b":1,"c]d":1,"e\u001b[2Jf":1,"g\u202eh":1,"i\"j":1,"k l":1}`, live: `{}`,

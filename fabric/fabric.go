@@ -97,6 +97,9 @@ type Binding struct {
 	// Isolation are patterns over the hosts that no job may call, but those whose key matches Allow.
 	Isolation []string
 	Allow     []string
+	// ManagedBy is how a resource says to people on the fabric that it is ours, one of the words of configs; empty
+	// where it does not.
+	ManagedBy string
 }
 
 // State is how far a fabric has come with a step.

@@ -126,6 +126,27 @@ func (r *Rules) order(shape string, v any, levels int) any {
 	return v
 }
 
+// folded is a value that is a string, or a list of strings, without regard to case and the order of a set. What has no such rule is
+// returned as it is, where its order means something, too.
+func (r *Rules) folded(shape string, v any) any {
+	switch v := v.(type) {
+	case string:
+		if r.Folded[shape] {
+			return strings.ToLower(v)
+		}
+	case []any:
+		if !r.Folded[shape+"[]"] {
+			return v
+		}
+		lowered := make([]any, len(v))
+		for i, e := range v {
+			lowered[i] = r.folded(shape+"[]", e)
+		}
+		return r.ordered(shape, lowered)
+	}
+	return v
+}
+
 // sorted returns the elements, each ordered, by their canonical text.
 func (r *Rules) sorted(shape string, list []any, levels int) []any {
 	type element struct {

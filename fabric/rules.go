@@ -19,6 +19,11 @@ type Rules struct {
 	OutputOnly map[string]bool
 	// Aliases are further spellings that the fabric may give back for a value we sent.
 	Aliases map[string]func(desired, live string) bool
+	// Folded are strings whose upper and lower case mean the same, as those of e-mail addresses.
+	Folded map[string]bool
+	// Renamed are fields with two names, of which the fabric may give back either, or both, whichever was sent: for
+	// the shape of an object, the one name and the other.
+	Renamed map[string][2]string
 	// Injected are objects in which a policy may add fields and map keys of its own, when the
 	// field named Policy in them is set.
 	Injected map[string]string
@@ -33,7 +38,8 @@ type Default struct {
 	Values []string // canonical JSON of each
 }
 
-// AnyValue accepts whatever the fabric filled in.
+// AnyValue accepts whatever the fabric filled in. What was there because we sent it is not filled in: taking it out of a
+// definition is a change.
 var AnyValue = Default{Any: true}
 
 // Value accepts the given values, each as canonical JSON.

@@ -204,6 +204,10 @@ func (w *Workspace) reset(ctx context.Context, c fabric.Change, j fabric.Journal
 	if c.Action == fabric.Move {
 		text = fmt.Sprintf("reset job %s (%s, which was %s)", c.ID, c.Key, c.From)
 	}
+	sent, err := w.returned(ctx, c)
+	if err != nil {
+		return fabric.Result{ID: c.ID, Status: fabric.Later, Err: err}
+	}
 	mark := fabric.MarkOf(w.installation, c.Owner, c.Mark.Nonce)
 	if mark.Nonce == "" { // it carried no mark before
 		mark.Nonce = nonce
@@ -211,7 +215,7 @@ func (w *Workspace) reset(ctx context.Context, c fabric.Change, j fabric.Journal
 	return w.perform(ctx, mutation{
 		intent: fabric.Intent{Nonce: nonce, Op: fabric.OpUpdate, Keys: []fabric.Key{c.Key}, ID: c.ID, Sent: []fabric.Doc{c.Desired}, Text: text},
 		send: func(ctx context.Context) (string, error) {
-			_, err := w.post(ctx, resetPath, map[string]any{"job_id": json.Number(c.ID), "new_settings": marked(c.Desired, mark)})
+			_, err := w.post(ctx, resetPath, map[string]any{"job_id": json.Number(c.ID), "new_settings": marked(sent, mark)})
 			return c.ID, err
 		},
 		look: func(ctx context.Context) (string, bool, error) {
@@ -219,7 +223,7 @@ func (w *Workspace) reset(ctx context.Context, c fabric.Change, j fabric.Journal
 			if err != nil || o.Mark != mark {
 				return "", false, err
 			}
-			fields, labels := fabric.Compare(fabric.Comparison{Rules: jobRules, Desired: c.Desired, Live: o.Doc})
+			fields, labels := fabric.Compare(fabric.Comparison{Rules: jobRules, Desired: sent, Live: o.Doc})
 			return c.ID, len(fields) == 0 && labels == 0, nil
 		},
 	}, j)

@@ -102,6 +102,7 @@ func (n *rendering) fill(d *draft) {
 	}
 	d.Doc = fabric.NewDoc(filled.(map[string]any))
 	d.Name, _ = d.Doc.At("name").(string)
+	d.limits(filled.(map[string]any))
 	if !labels || d.blocked != nil {
 		return
 	}

@@ -103,7 +103,8 @@ type draft struct {
 	file       map[string]any // the job's file as committed, once somebody asked for it
 	unselected string         // why the deployment does not select it
 	blocked    *configs.Finding
-	told       int // calls that it may make and that were named
+	told       int    // calls that it may make and that were named
+	says       string // what was added to the description; empty for nothing
 }
 
 func (n *rendering) found(code configs.Code, subject, particulars string) {
@@ -149,8 +150,10 @@ func (n *rendering) job(j *artifacts.Job) {
 	n.strip(d)
 	n.files(d)
 	d.explicit()
+	n.managed(d)
 	n.link(d)
 	n.fill(d)
+	d.labelLine()
 	d.sort()
 }
 

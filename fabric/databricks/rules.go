@@ -132,6 +132,8 @@ func newJobRules() *fabric.Rules {
 		WriteOnly:  map[string]bool{},
 		OutputOnly: map[string]bool{},
 		Aliases:    map[string]func(desired, live string) bool{},
+		Folded:     map[string]bool{"run_as.user_name": true},
+		Renamed:    map[string][2]string{"environments[].spec": {"client", "environment_version"}},
 		Injected:   map[string]string{},
 		Label:      func(key string) bool { return strings.HasSuffix(key, "metadata.job.branch") },
 	}
@@ -157,6 +159,9 @@ func newJobRules() *fabric.Rules {
 			sets = append(sets, "email_notifications."+e)
 		}
 		add(shape, nil, keys, sets, nil)
+		for _, s := range sets {
+			r.Folded[strings.TrimPrefix(shape+"."+s, ".")+"[]"] = true
+		}
 	}
 
 	add("", jobDefaults, jobKeys, jobSets, jobWriteOnly)
@@ -174,6 +179,7 @@ func newJobRules() *fabric.Rules {
 	for _, shape := range clusterShapes {
 		add(shape, clusterDefaults, nil, nil, clusterWriteOnly)
 		r.Injected[shape] = "policy_id"
+		r.Folded[shape+".single_user_name"] = true
 		r.Aliases[shape+".data_security_mode"] = sameSecurityMode
 	}
 	return r
