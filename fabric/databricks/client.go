@@ -79,7 +79,7 @@ func (w *Workspace) send(ctx context.Context, c call) (answer, error) {
 	case err == nil:
 		return answer{header: x.header, body: body}, nil
 	case errors.As(err, &refused):
-		refused.Request = c.method + " " + c.path
+		refused.Request, refused.until = c.method+" "+c.path, x.until
 		return answer{}, refused
 	case x.err == nil: // logging in went wrong, or the answer broke off
 		x.err = err

@@ -29,6 +29,9 @@ func (w *Workspace) Do(ctx context.Context, s fabric.Step, j fabric.Journal) fab
 		if r.Status != fabric.Done && o.Err == nil {
 			o.Status, o.Err = r.Status, r.Err
 		}
+		if until := again(r.Err); r.Status == fabric.Later && until.After(o.Again) {
+			o.Again = until
+		}
 	}
 	for _, b := range s.Blobs {
 		add(w.upload(ctx, b, j))
@@ -37,11 +40,6 @@ func (w *Workspace) Do(ctx context.Context, s fabric.Step, j fabric.Journal) fab
 		r := w.change(ctx, c, j)
 		o.Results = append(o.Results, r)
 		add(r)
-	}
-	if o.Status == fabric.Later {
-		if until := w.pace.held(); time.Now().Before(until) {
-			o.Again = until
-		}
 	}
 	return o
 }
@@ -68,6 +66,7 @@ func (w *Workspace) change(ctx context.Context, c fabric.Change, j fabric.Journa
 // mutation is one intent with the requests it stands for.
 type mutation struct {
 	intent fabric.Intent
+	class  class // of the request, so that no intent is written while such requests are held
 	// send makes the request, or the requests of an upload, and returns the resource's id.
 	send func(context.Context) (id string, err error)
 	// look says whether what was sent is in effect.
@@ -82,8 +81,8 @@ func (w *Workspace) perform(ctx context.Context, m mutation, j fabric.Journal) f
 	if len(m.intent.Keys) == 1 {
 		r.Key = m.intent.Keys[0]
 	}
-	if until := w.pace.held(); time.Now().Before(until) {
-		r.Status, r.Err = fabric.Later, fmt.Errorf("the workspace asked to be left alone until %s", until.UTC().Format(time.RFC3339))
+	if err := w.pace.busy(m.class); err != nil {
+		r.Status, r.Err = fabric.Later, err
 		return r
 	}
 	permitted, err := j.Begin(ctx, m.intent)
@@ -149,6 +148,7 @@ func (w *Workspace) create(ctx context.Context, c fabric.Change, j fabric.Journa
 	}
 	nonce := fabric.NewNonce()
 	return w.perform(ctx, mutation{
+		class: jobCreates,
 		intent: fabric.Intent{Nonce: nonce, Op: fabric.OpCreate, Keys: []fabric.Key{c.Key}, Sent: []fabric.Doc{c.Desired},
 			Text: fmt.Sprintf("create job %q (%s)", c.Name, c.Key)},
 		send: func(ctx context.Context) (string, error) {
@@ -213,6 +213,7 @@ func (w *Workspace) reset(ctx context.Context, c fabric.Change, j fabric.Journal
 		mark.Nonce = nonce
 	}
 	return w.perform(ctx, mutation{
+		class:  jobChanges,
 		intent: fabric.Intent{Nonce: nonce, Op: fabric.OpUpdate, Keys: []fabric.Key{c.Key}, ID: c.ID, Sent: []fabric.Doc{c.Desired}, Text: text},
 		send: func(ctx context.Context) (string, error) {
 			_, err := w.post(ctx, resetPath, map[string]any{"job_id": json.Number(c.ID), "new_settings": marked(sent, mark)})
@@ -235,6 +236,7 @@ func (w *Workspace) remove(ctx context.Context, c fabric.Change, j fabric.Journa
 	}
 	var e *CallError
 	return w.perform(ctx, mutation{
+		class: jobChanges,
 		intent: fabric.Intent{Nonce: fabric.NewNonce(), Op: fabric.OpDelete, Keys: []fabric.Key{c.Key}, ID: c.ID,
 			Text: fmt.Sprintf("delete job %s (%s)", c.ID, c.Key)},
 		send: func(ctx context.Context) (string, error) {

@@ -143,7 +143,7 @@ func TestFaults(t *testing.T) {
 					if o.Status != f.want.status || res.Status != f.want.status || (o.Err == nil) != (o.Status == fabric.Done) {
 						t.Errorf("got %s, %+v, want %s", o.Status, res, f.want.status)
 					}
-					time.Sleep(time.Until(r.w.pace.held()))
+					time.Sleep(time.Until(o.Again))
 					jobs := r.e.Jobs()
 					effect := len(jobs) == 0
 					if action != fabric.Delete {
@@ -322,38 +322,6 @@ func TestRetryAfter(t *testing.T) {
 			t.Errorf("%q: %s, want %s", header, got, want)
 		}
 	}
-}
-
-func TestPaceIsPerHost(t *testing.T) {
-	inBubble(t, emulator.Options{}, Options{}, func(t *testing.T, r *rig) {
-		slow := pat("http://emulator", token)
-		slow.RequestsPerSecond = 2
-		other, err := New(Options{Name: "other", Config: slow, Transport: r.w.base})
-		if err != nil {
-			t.Fatal(err)
-		}
-		begin := time.Now()
-		for range 10 {
-			for _, w := range []*Workspace{r.w, other} {
-				if _, err := w.read(t.Context(), call{method: http.MethodGet, path: listPath}); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		if took := time.Since(begin).Round(time.Millisecond); took != 9*time.Second { // a burst of 2, then 18
-			t.Errorf("20 requests at 2 per second took %s", took)
-		}
-		other.Close()
-		begin = time.Now()
-		for range 10 {
-			if _, err := r.w.read(t.Context(), call{method: http.MethodGet, path: listPath}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if took := time.Since(begin); took > 2*time.Second {
-			t.Errorf("the slow one is closed, and 10 requests took %s", took)
-		}
-	})
 }
 
 // TestResetOverTCP: the vendor's SDK would send again after a connection that is reset, were it to

@@ -1,11 +1,13 @@
 package databricks
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/databricks/databricks-sdk-go/config"
 
@@ -21,7 +23,8 @@ type CallError struct {
 	// Sent is false where no byte of the request can have reached the service.
 	Sent bool
 
-	cause error // a context's error, for errors.Is
+	cause error     // a context's error, for errors.Is
+	until time.Time // the service wants no more of the kind before; zero if it did not say
 }
 
 func (e *CallError) Error() string {
@@ -42,6 +45,19 @@ func (e *CallError) Error() string {
 }
 
 func (e *CallError) Unwrap() error { return e.cause }
+
+// again is until when the service wants to be left alone, as far as an error says so.
+func again(err error) time.Time {
+	var busy *fabric.Busy
+	var e *CallError
+	switch {
+	case errors.As(err, &busy):
+		return busy.Until
+	case errors.As(err, &e):
+		return e.until
+	}
+	return time.Time{}
+}
 
 // passing reports an error that a read may not meet again in a moment.
 func (e *CallError) passing() bool {

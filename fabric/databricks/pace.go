@@ -13,85 +13,58 @@ import (
 )
 
 const (
-	defaultRate = 15.0            // requests per second and host, the default of the vendor's SDK too
+	defaultRate = 15.0            // requests per second of one fabric, the default of the vendor's SDK too
+	leastRate   = 1.0             // to which refusals bring a class down, per second
 	maxHold     = 5 * time.Minute // longest wait that a Retry-After may ask for
 	firstHold   = time.Second     // after a 429 that names no time; doubled by each further one
 	longestHold = 30 * time.Second
 )
 
-// pace is how fast requests to one host may follow each other, and until when none may. The service
-// counts per workspace, whatever fabrics we call it by, so all fabrics of a host share one.
+// pace is how fast the requests of one fabric may follow each other: all together at the rate that the
+// configuration says, and those of each class by the lane that they are in.
+//
+// The service counts per workspace, whatever fabrics we call it by, so the fabrics of one host share what is
+// known of its lanes. They share no tokens: each that is busy in a lane has a bucket of its own there, which
+// fills at its part of the lane's rate. The thousand creates of one delay no create of another.
 type pace struct {
 	limiter *rate.Limiter
+	host    string
+	lanes   *lanes
 
-	mu      sync.Mutex
-	rates   map[*Workspace]float64
-	until   time.Time
-	refused int // 429s in a row
+	mu      sync.Mutex // before those of lanes
+	buckets map[class]*bucket
 }
 
-// paces is the one thing that workspaces of a process have in common: how the service sees them.
-var paces = struct {
-	mu     sync.Mutex
-	byHost map[string]*pace
-}{byHost: map[string]*pace{}}
-
-// joinPace enters w among those that send to host; the slowest rate of them counts.
-func joinPace(host string, w *Workspace, perSecond float64) *pace {
+// newPace enters a fabric among those that send to host.
+func newPace(host string, perSecond float64) *pace {
 	if perSecond <= 0 {
 		perSecond = defaultRate
 	}
-	paces.mu.Lock()
-	defer paces.mu.Unlock()
-	p := paces.byHost[host]
-	if p == nil {
-		p = &pace{limiter: rate.NewLimiter(rate.Limit(perSecond), burst(perSecond)), rates: map[*Workspace]float64{}}
-		paces.byHost[host] = p
-	}
-	p.rates[w] = perSecond
-	p.slowest()
+	p := &pace{limiter: rate.NewLimiter(rate.Limit(perSecond), burst(perSecond)), host: host, buckets: map[class]*bucket{}}
+	p.lanes = joinLanes(host, p, perSecond)
 	return p
 }
 
-func leavePace(host string, w *Workspace) {
-	paces.mu.Lock()
-	defer paces.mu.Unlock()
-	p := paces.byHost[host]
-	if p == nil {
-		return
-	}
-	delete(p.rates, w)
-	if len(p.rates) == 0 {
-		delete(paces.byHost, host)
-		return
-	}
-	p.slowest()
+// leave is for a fabric that is closed: the others get its part.
+func (p *pace) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	leaveLanes(p.host, p)
 }
 
-// slowest sets the limiter. The caller holds paces.mu, which guards rates.
-func (p *pace) slowest() {
-	least := 0.0
-	for _, r := range p.rates {
-		if least == 0 || r < least {
-			least = r
-		}
-	}
-	p.limiter.SetLimit(rate.Limit(least))
-	p.limiter.SetBurst(burst(least))
-}
-
+// burst is how many requests may be sent at once after a second without any.
 func burst(perSecond float64) int { return int(min(max(perSecond, 1), 1e6)) }
 
 // patience is how long a read waits out a hold; for a longer one, whoever reads has better things to do.
 const patience = 3 * time.Second
 
 // wait returns when a read may be sent, and a *fabric.Busy where that would take longer than patience.
-func (p *pace) wait(ctx context.Context) error {
-	if err := p.limiter.Wait(ctx); err != nil {
+func (p *pace) wait(ctx context.Context, c class) error {
+	if err := p.queue(ctx, c); err != nil {
 		return err
 	}
 	for {
-		until := p.held()
+		until := p.held(c)
 		switch d := time.Until(until); {
 		case d <= 0:
 			return ctx.Err()
@@ -107,39 +80,48 @@ func (p *pace) wait(ctx context.Context) error {
 
 // turn returns when a changing request may be sent. It waits out no hold: by then the change may not
 // be wanted any more.
-func (p *pace) turn(ctx context.Context) error {
-	if err := p.limiter.Wait(ctx); err != nil {
+func (p *pace) turn(ctx context.Context, c class) error {
+	if err := p.queue(ctx, c); err != nil {
 		return err
 	}
-	if until := p.held(); time.Now().Before(until) {
+	return p.busy(c)
+}
+
+// busy is a *fabric.Busy while requests of the class are held.
+func (p *pace) busy(c class) error {
+	if until := p.held(c); time.Now().Before(until) {
 		return &fabric.Busy{Until: until}
 	}
 	return nil
 }
 
-// held is until when no request is sent.
-func (p *pace) held() time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.until
+// queue waits for a token of the fabric's own, and for one in the lane. In that order: what waits for the
+// former leaves the latter to others.
+func (p *pace) queue(ctx context.Context, c class) error {
+	if err := p.limiter.Wait(ctx); err != nil {
+		return err
+	}
+	return p.bucket(c).wait(ctx)
 }
 
-// heed takes the answer to a request into account.
-func (p *pace) heed(resp *http.Response, now time.Time) {
+func (p *pace) bucket(c class) *bucket {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if resp.StatusCode != http.StatusTooManyRequests {
-		p.refused = 0
-		return
+	b := p.buckets[c]
+	if b == nil {
+		b = p.lanes.lane(c).enter()
+		p.buckets[c] = b
 	}
-	d, ok := retryAfter(resp.Header.Get("Retry-After"), now)
-	if !ok {
-		d = min(firstHold<<min(p.refused, 10), longestHold)
-	}
-	p.refused++
-	if until := now.Add(d); until.After(p.until) {
-		p.until = until
-	}
+	return b
+}
+
+// held is until when no request of the class is sent.
+func (p *pace) held(c class) time.Time { return p.lanes.lane(c).held() }
+
+// heed takes the answer to a request that was sent then into account. It returns until when no more of them
+// are sent, where the answer asks for that.
+func (p *pace) heed(c class, resp *http.Response, sent, now time.Time) (until time.Time) {
+	return p.lanes.lane(c).heed(resp, sent, now)
 }
 
 // retryAfter reads the header, seconds or a date (RFC 9110, 10.2.3).

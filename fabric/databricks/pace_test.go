@@ -25,6 +25,11 @@ func onePerSecond(t *testing.T, r *rig) {
 	r.e.ResetJournal()
 }
 
+// refuse has the service answer a request of a class with 429.
+func refuse(r *rig, c class, retryAfter string) {
+	r.w.pace.heed(c, &http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {retryAfter}}}, time.Now(), time.Now())
+}
+
 // changesOf are a create, a reset, a deletion and an upload, and the rest of the world that they need.
 func changesOf(t *testing.T, r *rig) map[string]fabric.Step {
 	t.Helper()
@@ -40,6 +45,7 @@ func changesOf(t *testing.T, r *rig) map[string]fabric.Step {
 // TestNoChangeWaitsOutAHold: a request that changes something waits for its turn when another one is
 // told to come back in a minute. By then it may not be wanted any more: it is not sent.
 func TestNoChangeWaitsOutAHold(t *testing.T) {
+	kinds := map[string]class{"create": jobCreates, "reset": jobChanges, "delete": jobChanges, "upload": importing}
 	for _, which := range []string{"create", "reset", "delete", "upload"} {
 		t.Run(which, func(t *testing.T) {
 			inBubble(t, emulator.Options{}, Options{}, func(t *testing.T, r *rig) {
@@ -52,7 +58,7 @@ func TestNoChangeWaitsOutAHold(t *testing.T) {
 				begin := time.Now()
 				until := begin.Add(500*time.Millisecond + time.Minute)
 				time.AfterFunc(500*time.Millisecond, func() {
-					r.w.pace.heed(&http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"60"}}}, time.Now())
+					refuse(r, kinds[which], "60")
 				})
 				o := r.w.Do(t.Context(), s, r.journal)
 				if o.Status != fabric.Later || !o.Again.Equal(until) || o.Err == nil || !strings.Contains(o.Err.Error(), "asked to be left alone") {
@@ -74,30 +80,44 @@ func TestNoChangeWaitsOutAHold(t *testing.T) {
 }
 
 // TestReadsWaitOutAShortHold: what changes nothing comes again by itself after a short hold, and not before;
-// of a long one it says until when.
+// of a long one it says until when. A hold of creates holds no reads, and one of reads no creates.
 func TestReadsWaitOutAShortHold(t *testing.T) {
 	for _, hold := range []time.Duration{2 * time.Second, time.Minute} {
 		inBubble(t, emulator.Options{}, Options{}, func(t *testing.T, r *rig) {
-			seconds := strconv.Itoa(int(hold / time.Second))
-			r.e.Fault(emulator.Fault{Pattern: "POST " + createPath, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": seconds}})
+			r.look(t)
+			r.e.ResetJournal()
+			seconds := map[string]string{"Retry-After": strconv.Itoa(int(hold / time.Second))}
+			r.e.Fault(emulator.Fault{Pattern: "POST " + createPath, Status: http.StatusTooManyRequests, Header: seconds})
 			begin := time.Now()
 			o := r.w.Do(t.Context(), step(creation(t, "jobs/daily", "daily")), r.journal)
 			if o.Status != fabric.Later || !o.Again.Equal(begin.Add(hold)) {
 				t.Fatalf("%s, again after %s", o.Status, o.Again.Sub(begin))
 			}
+			if _, err := r.w.Observe(t.Context(), fabric.Scope{}); err != nil || time.Since(begin) != 0 {
+				t.Errorf("a read beside it: after %s, %v", time.Since(begin), err)
+			}
+
+			time.Sleep(hold)
+			begin = time.Now()
+			until := begin.Add(hold)
+			r.e.ResetJournal()
+			r.e.Fault(emulator.Fault{Pattern: "GET " + listPath, Status: http.StatusTooManyRequests, Header: seconds})
 			_, err := r.w.Observe(t.Context(), fabric.Scope{})
 			took := time.Since(begin)
 			var busy *fabric.Busy
 			if hold <= patience && (err != nil || took != hold) {
 				t.Errorf("after %s: %v", took, err)
 			}
-			if hold > patience && (!errors.As(err, &busy) || !busy.Until.Equal(o.Again) || took > patience) {
+			if hold > patience && (!errors.As(err, &busy) || !busy.Until.Equal(until) || took > patience) {
 				t.Errorf("after %s: %v", took, err)
 			}
-			for _, q := range r.e.Requests() {
-				if q.Method == http.MethodGet && q.At.Before(o.Again) {
+			for _, q := range r.e.Requests()[1:] {
+				if q.At.Before(until) {
 					t.Errorf("%s %s came after %s", q.Method, q.Path, q.At.Sub(begin))
 				}
+			}
+			if o := r.w.Do(t.Context(), step(creation(t, "jobs/daily", "daily")), r.journal); o.Status != fabric.Done {
+				t.Errorf("a create beside it: %s, %v", o.Status, o.Err)
 			}
 		})
 	}
@@ -105,8 +125,9 @@ func TestReadsWaitOutAShortHold(t *testing.T) {
 
 // TestWaitsEndWithTheContext: nobody waits for a hold, or for a turn, longer than they want to.
 func TestWaitsEndWithTheContext(t *testing.T) {
-	held := func(t *testing.T, r *rig) {
-		r.w.pace.heed(&http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}}, time.Now())
+	held := func(t *testing.T, r *rig) { // reads of the folder's principal and of jobs
+		refuse(r, principals, "2")
+		refuse(r, jobReads, "2")
 	}
 	read := func(ctx context.Context, t *testing.T, r *rig) error {
 		_, err := r.w.Observe(ctx, fabric.Scope{})
@@ -218,6 +239,7 @@ func TestRefusalOfOneHoldsAll(t *testing.T) {
 		defer other.w.Close()
 		r.e.Fault(emulator.Fault{Pattern: "POST " + createPath, Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "60"}})
 		first := r.w.Do(t.Context(), step(creation(t, "jobs/a", "a")), r.journal)
+		time.Sleep(time.Second)
 		second := other.w.Do(t.Context(), step(creation(t, "jobs/b", "b")), r.journal)
 		if second.Status != fabric.Later || !second.Again.Equal(first.Again) || r.e.Count("POST *") != 1 {
 			t.Errorf("%+v after %d requests", second, r.e.Count("POST *"))

@@ -30,7 +30,8 @@ type exchange struct {
 	sent   bool // whether a byte may have reached the service
 	status int  // 0: no answer
 	header http.Header
-	err    error // why there is no answer
+	until  time.Time // before which the service wants no more of the kind
+	err    error     // why there is no answer
 }
 
 type exchangeKey struct{}
@@ -60,12 +61,13 @@ func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, errNoAnswer
 	}
+	kind := classOf(r.Method, r.URL.Path)
 	if !changes(r.Method) {
-		if err := t.pace.wait(ctx); err != nil {
+		if err := t.pace.wait(ctx, kind); err != nil {
 			return fail(err)
 		}
 	} else {
-		if err := t.pace.turn(ctx); err != nil {
+		if err := t.pace.turn(ctx, kind); err != nil {
 			return fail(err)
 		}
 		nonce, err := fabric.UsePermit(ctx)
@@ -85,8 +87,8 @@ func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errNoAnswer
 	}
 	t.log.Debug("request", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Int("status", resp.StatusCode), zap.Duration("took", time.Since(begin)))
-	t.pace.heed(resp, time.Now())
 	x.status, x.header = resp.StatusCode, resp.Header
+	x.until = t.pace.heed(kind, resp, begin, time.Now())
 	if err := refuseRedirect(resp); err != nil {
 		x.err = err
 		return nil, errNoAnswer

@@ -107,14 +107,14 @@ func New(o Options) (*Workspace, error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	w.pace = joinPace(w.host, w, o.Config.RequestsPerSecond)
+	w.pace = newPace(w.host, o.Config.RequestsPerSecond)
 	w.transport = &apiTransport{base: w.base, pace: w.pace, log: log.With(zap.String("fabric", o.Name))}
 	return w, nil
 }
 
 // Close closes idle connections. Requests under way end by their contexts.
 func (w *Workspace) Close() {
-	leavePace(w.host, w)
+	w.pace.leave()
 	if c, ok := w.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
