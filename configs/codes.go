@@ -48,6 +48,7 @@ const (
 	MarkCopied          Code = "mark_copied"
 	MarkUnproven        Code = "mark_unproven"
 	NotSeen             Code = "not_seen"
+	ListShort           Code = "list_short"
 	OutsideMissing      Code = "outside_missing"
 	Stripped            Code = "stripped"
 	PlaceholderLeft     Code = "placeholder_left"
@@ -166,6 +167,7 @@ var codes = map[Code]meaning{
 	MarkCopied:          {Block, "two live resources carry the same mark of ours and none is known to be the original", "delete the copy, or take the selvage tags off it"},
 	MarkUnproven:        {Block, "a live resource carries our mark, but the ledger does not know it as ours", "delete it by hand or take its selvage tags off, if it is a copy"},
 	NotSeen:             {Wait, "the fabric did not say whether the resource is there", "look at the rights of the fabric's principal: selvage doctor"},
+	ListShort:           {Wait, "the fabric's list lacks what was there, so that nothing is taken for absent until another look agrees", "if nobody deleted it, look at the rights of the fabric's principal: selvage doctor"},
 	Stripped:            {Note, "a setting that makes a running job call the authoring tool was taken out", ""},
 	PlaceholderLeft:     {Block, "a placeholder has no value", "set prophecy_id or prophecy_url of the project in selvage.yaml"},
 	ReferenceBlocked:    {Block, "the job runs another one that can't be deployed", "mend what blocks the other one"},

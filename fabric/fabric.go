@@ -64,8 +64,11 @@ type Fabric interface {
 // Scope tells Observe what matters to the caller.
 type Scope struct {
 	// Owned are the resources that the ledger says are ours. One that a complete listing lacks is
-	// looked at by its id, so that only the fabric's own "does not exist" makes it absent.
+	// looked at by its id, so that only the fabric's own "does not exist" makes it absent. Of many that are
+	// lacking, some may be left to later looks.
 	Owned []Owned
+	// Apart is the least time between two looks that count as two; zero for the fabric's own.
+	Apart time.Duration
 	// Only limits the look to these; the Live is then not Complete. Used to look at what was
 	// just touched without listing everything.
 	Only []Owned

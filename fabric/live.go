@@ -25,6 +25,8 @@ type Live struct {
 	At time.Time // when the look began
 	// Complete: every page of the listing was read, so what it lacks is not listed there.
 	Complete bool
+	// Doubt is why a look that should have been Complete is not; zero where nobody doubts it.
+	Doubt configs.Finding
 	// Root is the folder that artifacts of this fabric are uploaded to.
 	Root string
 	// Pending are intents that the fabric has taken in and that the objects do not show yet, by nonce,
@@ -116,7 +118,9 @@ func (l *Live) Updated(newer *Live) *Live {
 			gone = append(gone, id)
 		}
 	}
-	return NewLive(l.At, l.Complete, l.Root, objects, gone)
+	updated := NewLive(l.At, l.Complete, l.Root, objects, gone)
+	updated.Doubt = l.Doubt
+	return updated
 }
 
 // Objects are all objects that were seen, in the fabric's order.

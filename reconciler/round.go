@@ -236,12 +236,15 @@ func (rd *round) look(ctx context.Context) error {
 func (rd *round) lookSince(ctx context.Context, notBefore time.Time) error {
 	place := rd.d.Fabric.Name
 	live, err := rd.looks[place].since(ctx, notBefore, func(ctx context.Context) (*fabric.Live, error) {
-		return rd.Fabrics[place].Observe(ctx, fabric.Scope{Owned: rd.ownedOn(place)})
+		return rd.Fabrics[place].Observe(ctx, fabric.Scope{Owned: rd.ownedOn(place), Apart: rd.d.Project.Poll * 3 / 4})
 	})
 	if err != nil {
 		return rd.fail(configs.FabricUnreachable, fmt.Errorf("fabric %s: %w", place, err))
 	}
 	rd.live = live
+	if live.Doubt.Code != "" && !slices.Contains(rd.out.Findings, live.Doubt) {
+		rd.note(live.Doubt)
+	}
 	if seen := live.Census(rd.Installation); live.Complete {
 		rd.out.Seen = &seen
 	}

@@ -234,6 +234,7 @@ func (w *Workspace) remove(ctx context.Context, c fabric.Change, j fabric.Journa
 	if err := validID(c.ID); err != nil {
 		return fabric.Result{ID: c.ID, Status: fabric.Refused, Err: err}
 	}
+	w.removedJob(c.ID) // also where its outcome stays in doubt
 	var e *CallError
 	return w.perform(ctx, mutation{
 		class: jobChanges,

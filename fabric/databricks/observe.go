@@ -25,7 +25,8 @@ const (
 )
 
 // Observe lists all jobs, or looks at those of s.Only by their ids. It reads a job on its own where
-// a page cuts it off, and where s.Owned names one that the whole list lacks.
+// a page cuts it off, and where s.Owned names one that the whole list lacks. A list that lacks too much of
+// what should be in it is not Complete.
 func (w *Workspace) Observe(ctx context.Context, s fabric.Scope) (*fabric.Live, error) {
 	at := time.Now()
 	live, err := w.observe(ctx, s, at)
@@ -52,7 +53,7 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 		return nil, err
 	}
 	objects := make([]fabric.Object, len(jobs))
-	listed := make(map[string]bool, len(jobs))
+	now := listing{at, make(map[string]bool, len(jobs))}
 	var cut []int
 	for i, j := range jobs {
 		o, err := w.object(j)
@@ -60,7 +61,7 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 			return nil, err
 		}
 		objects[i] = o
-		listed[o.ID] = true
+		now.ours[o.ID] = o.Mark.Installation == w.installation && o.Managed
 		if j.HasMore && o.Managed {
 			cut = append(cut, i)
 		}
@@ -69,17 +70,13 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	var lacking []fabric.Owned
-	for _, o := range s.Owned {
-		if o.Kind == Job && o.ID != "" && !listed[o.ID] {
-			lacking = append(lacking, o)
-		}
-	}
-	found, missing, err := w.byID(ctx, lacking)
+	more, err := w.expected(ctx, now, s)
 	if err != nil {
 		return nil, err
 	}
-	return fabric.NewLive(at, true, root, append(objects, found...), append(gone, missing...)), nil
+	live := fabric.NewLive(at, more.doubt.Code == "", root, append(objects, more.found...), append(gone, more.gone...))
+	live.Doubt = more.doubt
+	return live, nil
 }
 
 // complete reads the jobs of which the list gave only the first part. One that can't be read stays
@@ -184,13 +181,18 @@ func (w *Workspace) list(ctx context.Context, query map[string]any) ([]listed, e
 		if err := w.get(ctx, listPath, query, &page); err != nil {
 			return nil, fmt.Errorf("list jobs: %w", err)
 		}
+		again := 0
 		for _, j := range page.Jobs {
-			if i, again := index[j.ID]; again { // jobs were made or deleted while we turned pages
+			if i, seen := index[j.ID]; seen { // jobs were made or deleted while we turned pages
 				jobs[i] = j
+				again++
 				continue
 			}
 			index[j.ID] = len(jobs)
 			jobs = append(jobs, j)
+		}
+		if again > mayVanish && 2*again > len(page.Jobs) {
+			return nil, fmt.Errorf("list jobs: %d of the %d jobs of a page were on earlier ones, after %d jobs", again, len(page.Jobs), len(jobs))
 		}
 		if page.Next == "" {
 			if page.HasMore {

@@ -61,6 +61,7 @@ type Workspace struct {
 	me       string
 	root     string
 	uploaded map[string]int64 // path -> size of what is known to be there
+	expect   expectations
 }
 
 var _ fabric.Fabric = (*Workspace)(nil)

@@ -23,7 +23,7 @@ var routes = map[string]endpoint{
 	"POST jobs/update":      {serve: (*Workspace).updateJob},
 	"POST jobs/delete":      {serve: (*Workspace).deleteJob},
 	"GET jobs/get":          {serve: (*Workspace).getJob},
-	"GET jobs/list":         {serve: (*Workspace).listJobs},
+	"GET jobs/list":         {serve: (*Workspace).listAll},
 	"POST jobs/run-now":     {serve: (*Workspace).runNow},
 	"GET jobs/runs/get":     {serve: (*Workspace).getRun},
 	"GET jobs/runs/list":    {serve: (*Workspace).listRuns},

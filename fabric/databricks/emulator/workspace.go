@@ -144,6 +144,7 @@ type Workspace struct {
 	hidden    map[int64]map[string]bool // job id to the users that may not see it; "" is everybody
 	limiters  map[string]*limiter
 	tokens    map[string]grant // OAuth tokens that we gave out
+	trouble   troubled
 }
 
 // New makes an empty workspace.
