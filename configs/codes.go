@@ -71,6 +71,9 @@ const (
 	OverLimit         Code = "over_limit"
 	ManagedLeftOut    Code = "managed_by_left_out"
 	TooManyTags       Code = "too_many_tags"
+	Guardrail         Code = "guardrail"
+	NotAllSeen        Code = "not_all_seen"
+	ListDiffers       Code = "list_differs"
 )
 
 // the reconcile loop
@@ -188,6 +191,9 @@ var codes = map[Code]meaning{
 	TagReserved:       {Note, "a tag of the definition was left out, because tags of that name are ours", "name it otherwise"},
 	OverLimit:         {Block, "the job is larger than the workspace takes", "make it smaller in the definition or in the overlay, or make two jobs of it, and release again"},
 	ManagedLeftOut:    {Note, "the description of the job has no room for the line that says whose it is", "shorten it, or set managed_by: lock of the fabric in selvage.yaml"},
+	Guardrail:         {Block, "a guardrail of the fabric does not allow what the job says", "change the job in its project, or the deployment's overlay; guardrails of the fabric are the operator's to change in selvage.yaml"},
+	NotAllSeen:        {Block, "we may not see every job of the workspace, so that what does not show may be there: nothing is created", "make the fabric's principal an admin of the workspace; or, if the jobs of others are none of its business, say visibility: own of the fabric in selvage.yaml"},
+	ListDiffers:       {Note, "the list of jobs and the job itself do not say the same of it; the job itself is believed", ""},
 	TooManyTags:       {Block, "the job has more tags than the workspace takes", "remove some from the definition or from the overlay"},
 
 	UpToDate:          {Note, "the fabric runs what the release says", ""},

@@ -53,6 +53,9 @@ type Fabric struct {
 	// Artifacts is the folder that wheels and jars are uploaded to, below /Volumes or /Workspace.
 	// Empty: a folder of the principal that deploys.
 	Artifacts string
+	// Visibility is SeesAll unless the file says otherwise.
+	Visibility Visibility
+	Guardrails *Guardrails // nil: none
 }
 
 // Databricks says how a workspace is reached and logged in to.

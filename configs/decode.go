@@ -113,12 +113,18 @@ func (l *loader) fabric(name string, v value) *Fabric {
 		return nil
 	}
 	m.need("add databricks: {host: ..., token: ...}", "databricks")
-	f := &Fabric{Name: name}
+	f := &Fabric{Name: name, Visibility: SeesAll}
 	if d, ok := m.values["databricks"]; ok {
 		f.Databricks = l.databricks(d)
 	}
 	if v, ok := m.values["defaults"]; ok {
 		l.defaultsOf[name] = v
+	}
+	if t, ok := m.text("visibility"); ok {
+		f.Visibility = Visibility(l.oneOf(t, string(SeesAll), string(SeesOwn)))
+	}
+	if v, ok := m.values["guardrails"]; ok {
+		f.Guardrails = l.guardrails(v)
 	}
 	whole := true
 	if v, ok := m.values["prophecy_ids"]; ok {

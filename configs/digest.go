@@ -38,7 +38,7 @@ func (f *Fabric) doc() doc {
 		attributes[k] = s.Source()
 	}
 	return doc{"host": f.Databricks.Host, "attributes": attributes, "rate": f.Databricks.RequestsPerSecond, "managed_by": f.Databricks.ManagedBy,
-		"prophecy_ids": f.ProphecyIDs, "artifacts": f.Artifacts}
+		"prophecy_ids": f.ProphecyIDs, "artifacts": f.Artifacts, "visibility": f.Visibility, "guardrails": f.Guardrails}
 }
 
 func (p *Project) doc() doc {

@@ -20,6 +20,17 @@ fabrics:
     databricks: {host: https://qa.example.com, token: "${credential:token}", requests_per_second: 5, managed_by: lock}
     prophecy_ids: [4005]
     artifacts: /Workspace/artifacts
+    visibility: all
+    guardrails:
+      run_as: [runner@shop.example]
+      principals: [developers]
+      policies: ["9A3F"]
+      tags: [cost_center]
+      max_workers: 8
+      forbid: [git_source]
+      init_scripts: [/Volumes/main/ops/scripts]
+      least_interval: 15m
+      continuous: false
     defaults: {policy: careful, mode: observe, follow: {branch: main}, overlay: {config_instance: qa}}
   prod:
     databricks: {host: https://prod.example.com, token: "${credential:token}"}
@@ -92,6 +103,18 @@ func TestDigestOfDeployments(t *testing.T) {
 		{"a fabric: prophecy_ids", "[4005]", "[4005, 4006]", onQA},
 		{"a fabric: artifacts", "/Workspace/artifacts", "/Workspace/other", onQA},
 		{"a fabric: defaults", "    defaults: {policy: quick}\n", "    defaults: {policy: quick, mode: apply}\n", "risk@prod"},
+		{"a fabric: visibility", "visibility: all", "visibility: own", onQA},
+		{"a fabric: guardrails", "    guardrails:\n      run_as: [runner@shop.example]\n", "    guardrails:\n", onQA},
+		{"guardrails: run_as", "[runner@shop.example]", "[runner@shop.example, 4f1c]", onQA},
+		{"guardrails: principals", "[developers]", "[]", onQA},
+		{"guardrails: principals", "      principals: [developers]\n", "", onQA},
+		{"guardrails: policies", `["9A3F"]`, `["9A3G"]`, onQA},
+		{"guardrails: tags", "[cost_center]", "[cost_center, team]", onQA},
+		{"guardrails: max_workers", "max_workers: 8", "max_workers: 0", onQA},
+		{"guardrails: forbid", "[git_source]", "[existing_cluster_id]", onQA},
+		{"guardrails: init_scripts", "[/Volumes/main/ops/scripts]", "[]", onQA},
+		{"guardrails: least_interval", "least_interval: 15m", "least_interval: 16m", onQA},
+		{"guardrails: continuous", "continuous: false", "continuous: true", onQA},
 		{"databricks: host", "https://prod.example.com", "https://prod.example.org", onProd},
 		{"databricks: requests_per_second", "requests_per_second: 5", "requests_per_second: 6", onQA},
 		{"databricks: managed_by", "managed_by: lock", "managed_by: none", onQA},
@@ -159,6 +182,8 @@ func TestDigestOfDeployments(t *testing.T) {
 		{"", "order: semver", `"order": "semver"`, "="},
 		{"", `tags: {env: prod}`, "tags:\n        env: prod", "="},
 		{"", "fabrics: [qa, prod]", "fabrics: [prod, qa]", "="},
+		{"", "    visibility: all\n", "", "="},
+		{"", "least_interval: 15m", "least_interval: 900s", "="},
 		{"", "isolation: {hosts: [\"*.prophecy.io\"]}\n", "", "="},
 		{"", "{projects: [\"*\"]", "{projects: [risk, hello]", "="},
 	}

@@ -105,19 +105,19 @@ func TestLoadFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := "CANARY-of-a-credential-9876543210"
-	qa := &Fabric{Name: "qa", ProphecyIDs: []string{"4005", "4006"}, Databricks: &Databricks{
+	qa := &Fabric{Name: "qa", Visibility: SeesAll, ProphecyIDs: []string{"4005", "4006"}, Databricks: &Databricks{
 		Host:              "https://qa.example.com",
 		Attributes:        map[string]Secret{"auth_type": NewSecret("pat"), "token": NewSecret(token)},
 		RequestsPerSecond: 12.5,
 		ManagedBy:         ManagedByLock,
 	}}
-	production := &Fabric{Name: "production", Artifacts: "/Volumes/main/selvage/artifacts", Databricks: &Databricks{
+	production := &Fabric{Name: "production", Visibility: SeesAll, Artifacts: "/Volumes/main/selvage/artifacts", Databricks: &Databricks{
 		Host: "https://prod.example.com",
 		Attributes: map[string]Secret{"auth_type": NewSecret("oauth-m2m"), "client_id": NewSecret("id-4f1c"),
 			"client_secret": NewSecret(token)},
 		ManagedBy: ManagedByDescription,
 	}}
-	emulated := &Fabric{Name: "emulated", Databricks: &Databricks{
+	emulated := &Fabric{Name: "emulated", Visibility: SeesAll, Databricks: &Databricks{
 		Host:       "http://[::1]:8080",
 		Attributes: map[string]Secret{"auth_type": NewSecret("basic"), "username": NewSecret("me"), "password": NewSecret(token + token)},
 		ManagedBy:  ManagedByDescription,

@@ -18,8 +18,9 @@ var (
 	fileScope       = scope{"the file", []string{"state", "include", "isolation", "fabrics", "projects", "policies", "deployments"}}
 	includedScope   = scope{"an included file", []string{"fabrics", "projects", "policies", "deployments"}}
 	hostsScope      = scope{"isolation at the top of the file", []string{"hosts"}}
-	fabricScope     = scope{"a fabric", []string{"databricks", "prophecy_ids", "artifacts", "defaults"}}
 	databricksScope = scope{"databricks", append([]string{"host", "requests_per_second", "managed_by"}, attributeNames...)}
+	fabricScope     = scope{"a fabric", []string{"databricks", "prophecy_ids", "artifacts", "visibility", "guardrails", "defaults"}}
+	guardrailsScope = scope{"guardrails", []string{"run_as", "principals", "policies", "tags", "max_workers", "forbid", "init_scripts", "least_interval", "continuous"}}
 	defaultsScope   = scope{"defaults", []string{"policy", "mode", "follow", "overlay"}}
 	projectScope    = scope{"a project", []string{"git", "path", "prophecy_id", "prophecy_url", "tags", "poll", "auth"}}
 	authScope       = scope{"auth", []string{"username", "password", "ssh_key", "known_hosts"}}
@@ -34,7 +35,7 @@ var (
 	runAsScope      = scope{"run_as", []string{"user", "service_principal"}}
 
 	scopes = []scope{fileScope, hostsScope, fabricScope, databricksScope, projectScope, authScope, policyScope, pruneScope, deploymentScope, defaultsScope,
-		allowScope, followScope, overlayScope, librariesScope, eventsScope, runAsScope}
+		allowScope, followScope, overlayScope, librariesScope, eventsScope, runAsScope, guardrailsScope}
 )
 
 // unbuilt keys are designed and not there yet, wherever they stand. To accept one would be to promise

@@ -103,6 +103,10 @@ type Binding struct {
 	// ManagedBy is how a resource says to people on the fabric that it is ours, one of the words of configs; empty
 	// where it does not.
 	ManagedBy string
+	// Guardrails limit what jobs may say; nil for none. Deployer is the principal that writes there, as Live.Principal
+	// gave it; it counts only beside Guardrails.
+	Guardrails *configs.Guardrails `json:",omitzero"`
+	Deployer   string              `json:",omitzero"`
 }
 
 // State is how far a fabric has come with a step.

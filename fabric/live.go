@@ -17,6 +17,8 @@ type Object struct {
 	URL     string
 	Managed bool // a mark of some installation stands on it
 	Unread  bool // it is there with that mark, and what it holds could not be read: Doc is zero
+	// Notes are what was odd about reading it.
+	Notes []configs.Finding
 }
 
 // Live is one look at a fabric. It is immutable once Observe returned it, and shared by all
@@ -29,6 +31,11 @@ type Live struct {
 	Doubt configs.Finding
 	// Root is the folder that artifacts of this fabric are uploaded to.
 	Root string
+	// Principal is who looked, by the name that the fabric knows it by; empty where there are no principals.
+	Principal string
+	// Unseen says why there may be resources that no listing shows to this principal, in a few words; empty where
+	// it sees everything. Complete says nothing about those: what is not listed may be there.
+	Unseen string
 	// Pending are intents that the fabric has taken in and that the objects do not show yet, by nonce,
 	// each with the Receipt of its step. A fabric that shows at once what it was sent has none. An
 	// open intent that stands here was carried out: looking for its nonce among the objects of a
@@ -120,6 +127,7 @@ func (l *Live) Updated(newer *Live) *Live {
 	}
 	updated := NewLive(l.At, l.Complete, l.Root, objects, gone)
 	updated.Doubt = l.Doubt
+	updated.Principal, updated.Unseen = l.Principal, l.Unseen
 	return updated
 }
 

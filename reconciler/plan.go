@@ -88,6 +88,8 @@ type PlanInput struct {
 	Prune    configs.Prune
 	Heal     bool
 	Partial  bool // the release may lack what is in git: nothing is deleted
+	// Unseen says why there may be resources that no listing shows us; empty where that is so and meant.
+	Unseen string
 	// Force lifts what waits for a person: a refusal before, drift with heal off.
 	Force bool
 }

@@ -126,6 +126,10 @@ func (b *planner) create(c fabric.Change, r fabric.Resource, o Owning, owned boo
 		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.NameTaken, string(c.Key), why)
 		return c
 	}
+	if b.Unseen != "" { // one of that name, or with our mark, may be there all the same
+		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.NotAllSeen, string(c.Key), b.Unseen)
+		return c
+	}
 	return b.refused(c, o)
 }
 

@@ -146,6 +146,18 @@ func TestNewPlan(t *testing.T) {
 			w.want(t, "a", `{"x":1}`)
 			w.Live = fabric.NewLive(noon, false, "", nil, nil)
 		}, []string{"update a blocked not_seen"}, false},
+		{"nothing is created where there may be more than we see", func(t *testing.T, w *world) {
+			w.Unseen = "we are no admin"
+			w.want(t, "a", `{"x":1}`)
+			w.want(t, "b", `{"x":2}`)
+			w.live(w.own(t, "b", "1", `{"x":1}`), w.own(t, "c", "2", `{}`))
+			w.Absences["c"] = Absence{noon.Add(-time.Minute), noon.Add(-time.Minute)}
+		}, []string{"create a commit blocked not_all_seen", "update b commit changed", "delete c prune pruned"}, false},
+		{"a name that is seen says more", func(t *testing.T, w *world) {
+			w.Unseen = "we are no admin"
+			w.want(t, "a", `{}`)
+			w.live(foreign)
+		}, []string{"create a commit blocked name_taken"}, false},
 		{"a job that can't be rendered stays", func(t *testing.T, w *world) {
 			w.Desired.Block("a", configs.Found(configs.ArtifactMissing, "a", ""))
 			w.live(w.own(t, "a", "1", `{"x":1}`))

@@ -286,6 +286,9 @@ func (rd *round) render() error {
 		ProjectID: rd.d.Project.ProphecyID, ProphecyURL: rd.d.Project.ProphecyURL, FabricIDs: rd.d.Fabric.ProphecyIDs,
 		Jobs: rd.d.Jobs, Root: rd.live.Root, Overlay: rd.d.Overlay, Isolation: rd.Config.Isolation, Allow: rd.d.Allow, ManagedBy: rd.d.Fabric.Databricks.ManagedBy,
 	}
+	if b.Guardrails = rd.d.Fabric.Guardrails; b.Guardrails != nil {
+		b.Deployer = rd.live.Principal
+	}
 	binding := string(encode(b))
 	said := binding
 	if len(rd.d.Moved) > 0 {
@@ -348,6 +351,7 @@ func (rd *round) plan(ctx context.Context) error {
 	if err := rd.render(); err != nil {
 		return err
 	}
+	rd.note(rd.readings()...)
 	return rd.compare(ctx)
 }
 
@@ -372,6 +376,9 @@ func (rd *round) planInput() PlanInput {
 	}
 	for old, k := range rd.d.Moved {
 		in.Moved[fabric.Key(old)] = fabric.Key(k)
+	}
+	if rd.d.Fabric.Visibility != configs.SeesOwn {
+		in.Unseen = rd.live.Unseen
 	}
 	rd.mu.Lock()
 	applied, formerly := maps.Clone(rd.state.applied[rd.name]), maps.Clone(rd.state.formerly[rd.name])

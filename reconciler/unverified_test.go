@@ -3,6 +3,7 @@ package reconciler
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,8 @@ func TestUnverifiedBehaviour(t *testing.T) {
 			f.SetString("client")
 		case kind.Field(i).Name == "BudgetPolicy":
 			f.SetString("b0d9e7")
+		case kind.Field(i).Name == "ListOmits":
+			f.SetString("schedule")
 		case kind.Field(i).Name == "MultipartLimit":
 			f.SetInt(50 << 20)
 		default:
@@ -45,6 +48,9 @@ func TestUnverifiedBehaviour(t *testing.T) {
 
 func shortLife(t *testing.T, o emulator.Options) {
 	s := newBubbleSite(t, o)
+	if o.Unverified.GroupsHidden { // nothing says that we see all, so the operator has to
+		s.yaml = strings.Replace(s.yaml, "    prophecy_ids: [4004]", "    visibility: own\n    prophecy_ids: [4004]", 1)
+	}
 	s.commit("HelloSelvage/1.0.0")
 	s.open()
 	s.round()

@@ -113,7 +113,7 @@ func (i *installation) equipFabric(e *equipment, f *configs.Fabric) error {
 // reached is what of a fabric makes another client of it.
 func reached(f *configs.Fabric) configs.Fabric {
 	r := *f
-	r.ProphecyIDs = nil
+	r.ProphecyIDs, r.Guardrails, r.Visibility = nil, nil, ""
 	return r
 }
 

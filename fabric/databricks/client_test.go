@@ -271,7 +271,7 @@ func TestCheck(t *testing.T) {
 				t.Errorf("%+v", c)
 			}
 		}
-		if got := strings.Join(names, ", "); got != "reach, log in, list jobs, artifacts, clock" {
+		if got := strings.Join(names, ", "); got != "reach, log in, list jobs, see jobs, read jobs, artifacts, clock" {
 			t.Errorf("checks: %s", got)
 		}
 		if n := r.e.Count("GET *") + r.e.Count("HEAD *"); n != r.e.Count("*") {

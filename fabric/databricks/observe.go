@@ -37,6 +37,10 @@ func (w *Workspace) Observe(ctx context.Context, s fabric.Scope) (*fabric.Live, 
 }
 
 func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (*fabric.Live, error) {
+	me, err := w.identify(ctx)
+	if err != nil {
+		return nil, err
+	}
 	root, err := w.artifactRoot(ctx)
 	if err != nil {
 		return nil, err
@@ -46,8 +50,12 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 		if err != nil {
 			return nil, err
 		}
-		return fabric.NewLive(at, false, root, objects, gone), nil
+		w.keepReads(objects)
+		live := fabric.NewLive(at, false, root, objects, gone)
+		live.Principal, live.Unseen = me.name, me.unseen
+		return live, nil
 	}
+	reads := w.takeReads()
 	jobs, err := w.list(ctx, map[string]any{"expand_tasks": true})
 	if err != nil {
 		return nil, err
@@ -66,6 +74,9 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 			cut = append(cut, i)
 		}
 	}
+	if err := w.agree(ctx, objects, cut, reads); err != nil {
+		return nil, err
+	}
 	objects, gone, err := w.complete(ctx, objects, cut)
 	if err != nil {
 		return nil, err
@@ -76,6 +87,7 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 	}
 	live := fabric.NewLive(at, more.doubt.Code == "", root, append(objects, more.found...), append(gone, more.gone...))
 	live.Doubt = more.doubt
+	live.Principal, live.Unseen = me.name, me.unseen
 	return live, nil
 }
 
@@ -244,6 +256,15 @@ var pagedLists = []string{"tasks", "job_clusters", "environments", "parameters"}
 
 // job reads one job, all pages of it.
 func (w *Workspace) job(ctx context.Context, id string) (fabric.Object, error) {
+	j, err := w.whole(ctx, id)
+	if err != nil {
+		return fabric.Object{}, err
+	}
+	return w.object(j)
+}
+
+// whole is a job as get gives it, all pages of it in one.
+func (w *Workspace) whole(ctx context.Context, id string) (listed, error) {
 	query := map[string]any{"job_id": id}
 	var whole map[string]any
 	var job listed
@@ -254,17 +275,17 @@ func (w *Workspace) job(ctx context.Context, id string) (fabric.Object, error) {
 			Next string `json:"next_page_token"`
 		}
 		if err := w.get(ctx, getPath, query, &page); err != nil {
-			return fabric.Object{}, fmt.Errorf("read job %s: %w", id, err)
+			return listed{}, fmt.Errorf("read job %s: %w", id, err)
 		}
 		switch {
 		case page.ID.String() != id:
-			return fabric.Object{}, fmt.Errorf("read job %s: the workspace answers with job %s", id, w.redact(page.ID.String()))
+			return listed{}, fmt.Errorf("read job %s: the workspace answers with job %s", id, w.redact(page.ID.String()))
 		case whole == nil && page.Next == "":
-			return w.object(page.listed)
+			return page.listed, nil
 		}
 		d, err := fabric.ParseDoc(page.Settings)
 		if err != nil {
-			return fabric.Object{}, fmt.Errorf("read job %s: %w", id, err)
+			return listed{}, fmt.Errorf("read job %s: %w", id, err)
 		}
 		settings := d.Object()
 		if whole == nil {
@@ -279,13 +300,13 @@ func (w *Workspace) job(ctx context.Context, id string) (fabric.Object, error) {
 		}
 		if page.Next == "" {
 			job.Settings = fabric.NewDoc(whole).Canonical()
-			return w.object(job)
+			return job, nil
 		}
 		if tokens[page.Next] {
-			return fabric.Object{}, fmt.Errorf("read job %s: the workspace gives the same page twice", id)
+			return listed{}, fmt.Errorf("read job %s: the workspace gives the same page twice", id)
 		}
 		tokens[page.Next] = true
 		query["page_token"] = page.Next
 	}
-	return fabric.Object{}, fmt.Errorf("read job %s: no end after %d pages", id, maxPages)
+	return listed{}, fmt.Errorf("read job %s: no end after %d pages", id, maxPages)
 }

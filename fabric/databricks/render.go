@@ -105,6 +105,7 @@ type draft struct {
 	blocked    *configs.Finding
 	told       int    // calls that it may make and that were named
 	says       string // what was added to the description; empty for nothing
+	denied     []violation
 }
 
 func (n *rendering) found(code configs.Code, subject, particulars string) {
@@ -154,6 +155,7 @@ func (n *rendering) job(j *artifacts.Job) {
 	n.link(d)
 	n.fill(d)
 	d.labelLine()
+	n.guard(d)
 	d.sort()
 }
 
@@ -233,6 +235,7 @@ func fabricID(j *artifacts.Job) string {
 
 // leaveOut removes what is not part of a job's settings, or not the definition's to say.
 func (n *rendering) leaveOut(d *draft) {
+	n.guardAccess(d)
 	if acl, _ := d.request["access_control_list"].([]any); len(acl) > 0 {
 		n.found(configs.ACLIgnored, d.subject(d.at.member("access_control_list")), fmt.Sprintf("entries: %d", len(acl)))
 	}

@@ -58,10 +58,13 @@ type Workspace struct {
 	api        *client.DatabricksClient
 
 	mu       sync.Mutex // guards what follows
-	me       string
+	me       identity
 	root     string
 	uploaded map[string]int64 // path -> size of what is known to be there
 	expect   expectations
+
+	reads     map[string]fabric.Doc // jobs that were read one by one since the last list, by id
+	differing map[string]reading    // by id
 }
 
 var _ fabric.Fabric = (*Workspace)(nil)
@@ -100,6 +103,8 @@ func New(o Options) (*Workspace, error) {
 		secrets:      redactor(attributes),
 		root:         root,
 		uploaded:     map[string]int64{},
+		reads:        map[string]fabric.Doc{},
+		differing:    map[string]reading{},
 	}
 	if w.base == nil {
 		w.base = newTransport()
@@ -144,28 +149,4 @@ func (w *Workspace) artifactRoot(ctx context.Context) (string, error) {
 	w.root = root
 	w.mu.Unlock()
 	return root, nil
-}
-
-// whoAmI is the name of the principal that logs in: an e-mail address, or the application id of a service principal.
-func (w *Workspace) whoAmI(ctx context.Context) (string, error) {
-	w.mu.Lock()
-	me := w.me
-	w.mu.Unlock()
-	if me != "" {
-		return me, nil
-	}
-	var answer struct {
-		UserName string `json:"userName"`
-	}
-	if err := w.get(ctx, "/api/2.0/preview/scim/v2/Me", nil, &answer); err != nil {
-		return "", fmt.Errorf("ask who logs in: %w", err)
-	}
-	me = answer.UserName
-	if me == "" || me == "." || me == ".." || strings.ContainsFunc(me, func(r rune) bool { return r <= ' ' || r == '/' || r == '\\' || r == 0x7f }) {
-		return "", fmt.Errorf("ask who logs in: the workspace answers with the name %q, which is no folder below /Workspace/Users; set artifacts of the fabric", w.redact(me))
-	}
-	w.mu.Lock()
-	w.me = me
-	w.mu.Unlock()
-	return me, nil
 }

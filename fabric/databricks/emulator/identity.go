@@ -180,12 +180,27 @@ func oauthError(status int, code string) (answer, *failure) {
 
 // me is the caller in SCIM's words. A service principal's userName is its application id.
 func (w *Workspace) me(c *call) (answer, *failure) {
-	return ok(map[string]any{
+	me := map[string]any{
 		"schemas":     []any{"urn:ietf:params:scim:schemas:core:2.0:User"},
 		"id":          fmt.Sprint(100_000_000 + int64(hash(c.user)%900_000_000)),
 		"userName":    c.user,
 		"displayName": strings.Split(c.user, "@")[0],
 		"active":      true,
-		"groups":      []any{map[string]any{"display": "users", "type": "direct", "value": "1"}},
-	})
+	}
+	if !w.o.Unverified.GroupsHidden {
+		groups := []any{}
+		for _, name := range w.groupsOf(c.user) {
+			groups = append(groups, map[string]any{"display": name, "type": "direct", "value": fmt.Sprint(hash(name) % 1e12)})
+		}
+		me["groups"] = groups
+	}
+	return ok(me)
+}
+
+// groupsOf are the groups of the workspace that a user is in.
+func (w *Workspace) groupsOf(user string) []string {
+	if groups, guest := w.o.Guests[user]; guest {
+		return append([]string{"users"}, groups...)
+	}
+	return []string{"admins", "users"}
 }

@@ -257,6 +257,13 @@ func (w *Workspace) find(c *call, id any, writing bool) (*job, *failure) {
 		return nil, denied
 	}
 	if j := w.state.jobs[n]; j != nil {
+		level := "CAN_VIEW"
+		if writing {
+			level = "CAN_MANAGE"
+		}
+		if !w.grants(j, c.user, level) {
+			return nil, denied
+		}
 		return j, nil
 	}
 	if writing && w.o.Unverified.MissingIs404 {

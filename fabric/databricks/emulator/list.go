@@ -101,7 +101,7 @@ func (w *Workspace) listJobs(c *call) (answer, *failure) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	visible := func(j *job) bool {
-		return !w.hides(j.id, c.user) && c.now.Sub(j.created) >= w.o.Unverified.ListLag &&
+		return !w.hides(j.id, c.user) && w.grants(j, c.user, "CAN_VIEW") && c.now.Sub(j.created) >= w.o.Unverified.ListLag &&
 			(name == "" || strings.EqualFold(textField(j.settings, "name"), name))
 	}
 	start, f := w.listStart(c)
@@ -194,6 +194,7 @@ func (w *Workspace) render(j *job, expand bool) ([]byte, *failure) {
 	if w.o.Unverified.ListOmitsDefaults {
 		settings = lean(settings)
 	}
+	delete(settings, w.o.Unverified.ListOmits)
 	element := w.header(j)
 	element["settings"] = settings
 	if expand && more {

@@ -64,6 +64,20 @@ func ownedBy(creator string, list []grantee) []grantee {
 	return append(slices.DeleteFunc(list, func(g grantee) bool { return g.name == creator }), grantee{kind, creator, "IS_OWNER"})
 }
 
+// grants reports that an access list gives a user one of the last levels, from level on, by name or by a group. What
+// admins may is in no list.
+func (w *Workspace) grants(j *job, user, level string) bool {
+	if _, guest := w.o.Guests[user]; !guest {
+		return true
+	}
+	enough := permissionLevels[slices.Index(permissionLevels, level):]
+	groups := w.groupsOf(user)
+	return slices.ContainsFunc(j.access, func(g grantee) bool {
+		mine := g.name == user && g.kind != "group_name" || g.kind == "group_name" && slices.Contains(groups, g.name)
+		return mine && slices.Contains(enough, g.level)
+	})
+}
+
 // permitted finds the job of /permissions/jobs/ID.
 func (w *Workspace) permitted(c *call) (*job, *failure) {
 	return w.find(c, c.path[strings.LastIndex(c.path, "/")+1:], false)

@@ -163,6 +163,47 @@ func TestHidden(t *testing.T) {
 	clean(t, w)
 }
 
+// TestGuests: who is no admin sees what an access list grants, by name or by a group, and changes what it may manage.
+func TestGuests(t *testing.T) {
+	w, url := serve(t, Options{Users: map[string]string{"guest": "guest@selvage.example"}, Guests: map[string][]string{"guest@selvage.example": {"viewers"}}})
+	settings := func(access string) string {
+		return strings.TrimSuffix(settingsWith(""), "}") + `,"access_control_list":[` + access + `]}`
+	}
+	hidden := create(t, w, url, settingsWith(""))
+	viewed := create(t, w, url, settings(`{"group_name":"viewers","permission_level":"CAN_VIEW"},{"user_name":"deployer@selvage.example","permission_level":"IS_OWNER"}`))
+	managed := create(t, w, url, settings(`{"user_name":"guest@selvage.example","permission_level":"CAN_MANAGE"},{"user_name":"deployer@selvage.example","permission_level":"IS_OWNER"}`))
+	for _, tt := range []struct {
+		id          int64
+		get, delete int
+	}{{hidden, 403, 403}, {viewed, 200, 403}, {managed, 200, 200}} {
+		if status, _, _ := request(t, w, "GET", fmt.Sprintf("%s/api/2.2/jobs/get?job_id=%d", url, tt.id), "", "Authorization", "Bearer guest"); status != tt.get {
+			t.Errorf("get: %d, want %d", status, tt.get)
+		}
+		_, _, list := request(t, w, "GET", url+"/api/2.2/jobs/list", "", "Authorization", "Bearer guest")
+		if shown := strings.Contains(list, fmt.Sprint(tt.id)); shown != (tt.get == 200) {
+			t.Errorf("listed %v, get %d", shown, tt.get)
+		}
+		if status, _, _ := request(t, w, "POST", url+"/api/2.2/jobs/delete", fmt.Sprintf(`{"job_id":%d}`, tt.id), "Authorization", "Bearer guest"); status != tt.delete {
+			t.Errorf("delete: %d, want %d", status, tt.delete)
+		}
+	}
+	for token, want := range map[string]string{"guest": `["users","viewers"]`, "emulator-token": `["admins","users"]`} {
+		_, _, body := request(t, w, "GET", url+"/api/2.0/preview/scim/v2/Me", "", "Authorization", "Bearer "+token)
+		var me struct{ Groups []struct{ Display string } }
+		if err := json.Unmarshal([]byte(body), &me); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, g := range me.Groups {
+			names = append(names, g.Display)
+		}
+		if got, _ := json.Marshal(names); string(got) != want {
+			t.Errorf("groups of %s: %s", token, got)
+		}
+	}
+	clean(t, w)
+}
+
 // FuzzCreate feeds any bytes to create, reset and update. What is taken must read back as JSON, and a reset
 // to what was read back must be taken too.
 func FuzzCreate(f *testing.F) {

@@ -18,6 +18,7 @@
 //   - tasks come back sorted by task_key, depends_on and webhook destinations in an order of the
 //     service's own (here: never the order sent, if there are two or more);
 //   - defaults are filled in at job, task, for_each and cluster level (defaults.go, clusters.go);
+//   - who is no admin sees the jobs that an access list lets it see, and changes those that it may manage;
 //   - reset keeps the old run_as when it is omitted, and enables the queue when that is omitted;
 //   - access_control_list counts on create only; apply_policy_default_values and the condition of a
 //     table_update trigger are never read back;
@@ -66,10 +67,13 @@ const (
 
 // Options say what kind of workspace to emulate. The zero value is a usable AWS workspace.
 type Options struct {
-	Token        string            // accepted bearer token; default "emulator-token"
-	User         string            // whose token it is; default "deployer@selvage.example"
-	Users        map[string]string // further bearer tokens, and whose they are
-	ClientID     string            // a service principal that may ask for OAuth tokens
+	Token string            // accepted bearer token; default "emulator-token"
+	User  string            // whose token it is; default "deployer@selvage.example"
+	Users map[string]string // further bearer tokens, and whose they are
+	// Guests are users that are no admins, with the groups that they are in. Of a job that does not grant them anything
+	// they see nothing. Everybody else is in the group "admins".
+	Guests       map[string][]string
+	ClientID     string // a service principal that may ask for OAuth tokens
 	ClientSecret string
 
 	Profile  Profile                   // default AWS
@@ -98,7 +102,9 @@ type Limit struct {
 // Unverified has a switch for every behaviour that nobody has observed on a real workspace. The zero
 // value is the answer that we think likely; the client must live with all of them.
 type Unverified struct {
+	GroupsHidden         bool          // scim/v2/Me does not say which groups the caller is in
 	ListLag              time.Duration // a new job is missing from jobs/list for so long
+	ListOmits            string        // jobs/list never shows this field of the settings
 	ListOmitsDefaults    bool          // jobs/list leaves out the defaults that jobs/get shows
 	ListByOffset         bool          // page tokens count jobs: deleting while paging skips one, creating doubles one
 	TasksAsSent          bool          // tasks are not sorted

@@ -1,0 +1,214 @@
+package databricks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"selvage/configs"
+	"selvage/fabric"
+)
+
+// The list of jobs and the job itself should say the same of it; nobody has promised that they do. A look at single
+// jobs, as after a write, reads them one by one. What it read is kept until the next list, and compared with that. It
+// costs no request where the two agree.
+//
+// Where they don't, because nobody changed the job in between, the job itself is believed: the list's own spelling
+// would be drift for ever otherwise. As long as the list says the same of such a job as it did then, the job is taken
+// to be as it was read; when the list changes, it is read again. A few are read again with each look anyway, for a
+// change that the list never shows.
+
+// reading is a job that the list and the job itself differ about.
+type reading struct {
+	got    fabric.Doc
+	listed string // digest of what the list said
+	fields []fabric.Field
+	at     time.Time // when the job was read
+}
+
+const (
+	// mostReadAgain are how many differing jobs are read again with each look although nothing hints at a change.
+	mostReadAgain = 2
+	// mostFieldsTold bounds the fields that a finding names.
+	mostFieldsTold = 5
+)
+
+// keepReads notes jobs that were read one by one, to be compared with the next list.
+func (w *Workspace) keepReads(objects []fabric.Object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range objects {
+		if o.Managed && !o.Unread {
+			w.reads[o.ID] = o.Doc
+		}
+	}
+}
+
+// takeReads are those that a list which begins now is newer than.
+func (w *Workspace) takeReads() map[string]fabric.Doc {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	reads := w.reads
+	w.reads = map[string]fabric.Doc{}
+	return reads
+}
+
+// agree compares a list with reads, what was read one by one before it, and puts the job itself in place of what the
+// list says where the two differ. It leaves alone the objects of cut, of which the list gives only a part.
+func (w *Workspace) agree(ctx context.Context, objects []fabric.Object, cut []int, reads map[string]fabric.Doc) error {
+	again, listed := w.doubtful(objects, cut, reads)
+	if len(again) > 0 {
+		var owned []fabric.Owned
+		for _, id := range again {
+			owned = append(owned, fabric.Owned{Kind: Job, ID: id})
+		}
+		at := time.Now()
+		found, _, err := w.byID(ctx, owned)
+		if err != nil {
+			return err
+		}
+		w.mu.Lock()
+		for _, o := range found {
+			l := listed[o.ID]
+			if fields := differences(o.Doc, l); o.Managed && len(fields) > 0 {
+				w.differing[o.ID] = reading{got: o.Doc, listed: l.Digest(), fields: fields, at: at}
+			} else {
+				delete(w.differing, o.ID)
+			}
+		}
+		w.mu.Unlock()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, o := range objects {
+		d, differs := w.differing[o.ID]
+		if !differs || d.listed != o.Doc.Digest() {
+			continue
+		}
+		objects[i].Doc = d.got
+		objects[i].Notes = append(slices.Clone(o.Notes), configs.Found(configs.ListDiffers, "job "+o.ID, told(d.fields)))
+	}
+	return nil
+}
+
+// doubtful are the ids of the jobs to be read again, and what the list says of all jobs that may be.
+func (w *Workspace) doubtful(objects []fabric.Object, cut []int, reads map[string]fabric.Doc) (ids []string, listed map[string]fabric.Doc) {
+	partly := map[int]bool{}
+	for _, i := range cut {
+		partly[i] = true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	listed = map[string]fabric.Doc{}
+	var still []string // differing as before
+	for i, o := range objects {
+		read, fresh := reads[o.ID]
+		was, differs := w.differing[o.ID]
+		if !fresh && !differs || !o.Managed || partly[i] {
+			continue
+		}
+		listed[o.ID] = o.Doc
+		switch {
+		case differs && was.listed == o.Doc.Digest():
+			still = append(still, o.ID)
+		case differs, len(differences(read, o.Doc)) > 0:
+			ids = append(ids, o.ID)
+		}
+	}
+	for id := range w.differing {
+		if _, there := listed[id]; !there {
+			delete(w.differing, id)
+		}
+	}
+	slices.SortFunc(still, func(a, b string) int { return w.differing[a].at.Compare(w.differing[b].at) })
+	return append(ids, still[:min(len(still), mostReadAgain)]...), listed
+}
+
+// differences are the fields in which the list differs from the job itself: Old is what the list says.
+func differences(got, listed fabric.Doc) []fabric.Field {
+	fields, _ := fabric.Compare(fabric.Comparison{Rules: jobRules, Desired: got, Live: listed})
+	return fields
+}
+
+// told names fields for people.
+func told(fields []fabric.Field) string {
+	var names []string
+	for i, f := range fields {
+		if i == mostFieldsTold {
+			names = append(names, fmt.Sprintf("and %d more", len(fields)-i))
+			break
+		}
+		names = append(names, f.Path)
+	}
+	return strings.Join(names, ", ")
+}
+
+// mostCompared bounds the jobs that a check reads one by one.
+const mostCompared = 40
+
+// compareReads reads some of the listed jobs one by one, marked ones first, and says what differs.
+func (w *Workspace) compareReads(ctx context.Context, jobs []listed) (text string, differ bool, err error) {
+	var marked, others []listed
+	for _, j := range jobs {
+		o, err := w.object(j)
+		switch {
+		case err != nil:
+			return "", false, err
+		case j.HasMore: // the list has a part of it, and says so
+		case o.Managed:
+			marked = append(marked, j)
+		default:
+			others = append(others, j)
+		}
+	}
+	some := append(marked, others...)
+	some = some[:min(len(some), mostCompared)]
+	found := make([]string, len(some))
+	unread := make([]error, len(some))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(getsAtOnce)
+	for i, j := range some {
+		g.Go(func() error {
+			whole, err := w.whole(ctx, j.ID.String())
+			if err != nil {
+				unread[i] = err
+				return ctx.Err()
+			}
+			got, err := fabric.ParseDoc(whole.Settings)
+			if err != nil {
+				unread[i] = fmt.Errorf("read job %s: %w", j.ID, err)
+				return nil
+			}
+			list, err := fabric.ParseDoc(j.Settings)
+			if err != nil {
+				unread[i] = fmt.Errorf("read job %s: %w", j.ID, err)
+				return nil
+			}
+			if fields := differences(got, list); len(fields) > 0 {
+				found[i] = fmt.Sprintf("job %s: %s", j.ID, told(fields))
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return "", false, err
+	}
+	for _, err := range unread {
+		var e *CallError
+		if err != nil && !(errors.As(err, &e) && e.missing()) { // somebody may have deleted it meanwhile
+			return "", false, err
+		}
+	}
+	found = slices.DeleteFunc(found, func(s string) bool { return s == "" })
+	of := fmt.Sprintf("%d of them, read one by one", len(some))
+	if len(found) == 0 {
+		return of + ", are as the list says", false, nil
+	}
+	text = fmt.Sprintf("of %s, the list differs in %d; the jobs themselves are believed. %s", of, len(found), strings.Join(found[:min(len(found), mostFieldsTold)], "; "))
+	return text, true, nil
+}
