@@ -56,7 +56,7 @@ func chosen[T any](m *mapping, one, many string, among map[string]*T) []*T {
 		}
 	}
 	out := make([]*T, 0, len(names))
-	for name := range names {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if found := among[name]; found != nil {
 			out = append(out, found)
 		}
