@@ -227,6 +227,10 @@ func (d *definition) request(request map[string]any, field string) {
 		case map[string]any:
 			if at.key == "run_job_task" {
 				d.reference(at.String()+".job_id", v["job_id"])
+			} else if strings.HasSuffix(at.key, "id") && at.parent.key != "run_job_task" {
+				if _, _, why := configs.ReadRef(at.shape(), v); why != "" {
+					j.block(configs.ReferenceBroken, at.String(), why)
+				}
 			}
 		}
 	})
@@ -243,8 +247,8 @@ func isArtifactPath(s string) bool {
 }
 
 // reference reads the job_id of a run_job_task. The tool's format has only the number of a job in one
-// workspace; ours may also name a job of the project, as {"job": "jobs/daily_revenue"}, which becomes
-// the number that it has on the fabric.
+// workspace; ours may also name a job of the project, as {"job": "jobs/daily_revenue"} or by its name, or else one
+// that is on the fabric, which becomes the number that it has there.
 func (d *definition) reference(field string, v any) {
 	switch v := v.(type) {
 	case json.Number:
@@ -255,5 +259,5 @@ func (d *definition) reference(field string, v any) {
 			return
 		}
 	}
-	d.broken(field, v, `the number of a job or {"job": "jobs/NAME"}`)
+	d.broken(field, v, `the number of a job, or {"job": NAME}`)
 }

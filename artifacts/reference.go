@@ -14,17 +14,38 @@ type jobReference struct{ from, field, to string }
 
 // references checks that every job that another one runs is in the project, and that no chain of
 // them leads back to its start: none of such jobs could be created first.
+//
+// What is neither the key of a job of the project nor its name names one on the fabric, unless it looks like a key.
 func (r *reader) references() {
-	jobs := map[string]*Job{}
+	jobs, named := map[string]*Job{}, map[string][]string{}
 	for i := range r.project.Jobs {
-		jobs[r.project.Jobs[i].Key] = &r.project.Jobs[i]
+		j := &r.project.Jobs[i]
+		jobs[j.Key] = j
+		named[j.Name] = append(named[j.Name], j.Key)
+	}
+	for i, ref := range r.runs {
+		if keys := named[ref.to]; jobs[ref.to] == nil && len(keys) == 1 {
+			r.runs[i].to = keys[0]
+		}
+	}
+	for _, j := range jobs {
+		for i, to := range j.Runs {
+			if keys := named[to]; jobs[to] == nil && len(keys) == 1 {
+				j.Runs[i] = keys[0]
+			}
+		}
+		slices.Sort(j.Runs)
+		j.Runs = slices.Compact(j.Runs)
 	}
 	circle := circles(jobs)
 	for _, ref := range r.runs {
 		j := jobs[ref.from]
 		switch {
-		case jobs[ref.to] == nil:
+		case len(named[ref.to]) > 1 && jobs[ref.to] == nil:
+			j.block(configs.ReferenceAmbiguous, ref.field, fmt.Sprintf("%q is the name of %d jobs of this project; write the key of one", shorten(ref.to), len(named[ref.to])))
+		case jobs[ref.to] == nil && strings.HasPrefix(ref.to, "jobs/"):
 			j.block(configs.ReferenceMissing, ref.field, fmt.Sprintf("%q is no job of this project", shorten(ref.to)))
+		case jobs[ref.to] == nil: // on the fabric
 		case circle[ref.to] == circle[ref.from]:
 			j.block(configs.ReferenceCycle, ref.field, fmt.Sprintf("%s runs %s in the end, so neither can come first", ref.to, ref.from))
 		}
@@ -85,6 +106,20 @@ func (p *fieldPath) String() string {
 	}
 	const most = 20 // levels; tasks and libraries stand in the sixth
 	parts = parts[max(0, len(parts)-most):]
+	slices.Reverse(parts)
+	return strings.TrimPrefix(strings.Join(parts, ""), ".")
+}
+
+// shape is where it stands below the request, as configs.RefKind takes it; the keys above do not count.
+func (p *fieldPath) shape() string {
+	var parts []string
+	for ; p != nil && p.key != "request" && p.key != "request.CreateNewJobRequest"; p = p.parent {
+		if p.list {
+			parts = append(parts, "[]")
+			continue
+		}
+		parts = append(parts, "."+shorten(p.key))
+	}
 	slices.Reverse(parts)
 	return strings.TrimPrefix(strings.Join(parts, ""), ".")
 }

@@ -64,7 +64,7 @@ type Job struct {
 	Digest     string // SHA-256 of Raw in hex
 	Components []Component
 	Pipelines  []string          // keys of the pipelines that its components name
-	Runs       []string          // keys of the jobs that its run_job_tasks name
+	Runs       []string          // keys of the jobs that its run_job_tasks name, and names of those that are no job of the project
 	Blocked    []configs.Finding // why it can't be deployed; what is live stays
 
 	SecretScope string // of databricks-job.json, for its DBT components

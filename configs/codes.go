@@ -56,6 +56,8 @@ const (
 	ReferenceBlocked    Code = "reference_blocked"
 	ReferenceUnselected Code = "reference_unselected"
 	ReferenceCycle      Code = "reference_cycle"
+	ReferenceAmbiguous  Code = "reference_ambiguous"
+	ReferenceBroken     Code = "reference_broken"
 	OverlayNoHit        Code = "overlay_no_hit"
 	InstanceMissing     Code = "instance_missing"
 	ArtifactMissing     Code = "artifact_missing"
@@ -175,7 +177,9 @@ var codes = map[Code]meaning{
 	PlaceholderLeft:     {Block, "a placeholder has no value", "set prophecy_id or prophecy_url of the project in selvage.yaml"},
 	ReferenceBlocked:    {Block, "the job runs another one that can't be deployed", "mend what blocks the other one"},
 	ReferenceUnselected: {Block, "the job runs another one that this deployment does not select", "select both under jobs: of the deployment, or neither"},
-	ReferenceMissing:    {Block, "the definition refers to something that is not there", "mend the name in the definition and release again"},
+	ReferenceMissing:    {Block, "the definition or the overlay refers to something that is not there", "mend the name in the definition and release again, or in selvage.yaml; or have it made on the fabric, where its principal can see it"},
+	ReferenceAmbiguous:  {Block, "the definition or the overlay refers to something by a name that several have", "rename all but one, or write the id, or for a job of the project its key, in place of the name"},
+	ReferenceBroken:     {Block, "what stands in place of an id is no reference", "write the id, or a reference of the kind that belongs there, such as {warehouse: NAME}"},
 	ReferenceCycle:      {Block, "jobs refer to each other in a circle", "break the circle in the definitions and release again"},
 	OverlayNoHit:        {Block, "a part of the overlay changes nothing", "mend or remove it in selvage.yaml"},
 	InstanceMissing:     {Block, "a pipeline of the job has no configuration of that name", "add the configuration to the pipeline, or mend config_instance in selvage.yaml"},

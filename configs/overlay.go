@@ -106,6 +106,7 @@ func (l *loader) jobClusters(v value, o *Overlay) {
 		child := m.values[key]
 		l.pattern(value{path: v.path, at: child.key}, key)
 		if merge, ok := l.merge(child); ok {
+			l.references(child, "job_clusters[].new_cluster")
 			o.JobClusters = append(o.JobClusters, ClusterOverlay{Key: key, Merge: merge})
 		}
 	}

@@ -47,6 +47,9 @@ func (l *loader) jobPatch(v value) (Patch, bool) {
 		}
 	}
 	merge, ok := l.fields(m, 1)
+	for _, key := range m.order {
+		l.references(m.values[key], key)
+	}
 	if tags, given := merge["tags"]; ok && given {
 		l.patchedTags(m.values["tags"], tags)
 	}
@@ -92,6 +95,7 @@ func (l *loader) taskPatches(v value) (patches []TaskPatch) {
 		if !ok {
 			continue
 		}
+		l.references(child, "tasks[]")
 		each, _ := merge["for_each_task"].(map[string]any)
 		inner, _ := each["task"].(map[string]any)
 		for _, settings := range []map[string]any{merge, inner} {

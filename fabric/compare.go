@@ -94,7 +94,8 @@ func (at place) element(name string) place {
 // object compares two objects, or one with its absence.
 func (w *walk) object(at place, d, l, s, r map[string]any) {
 	if field, ok := w.Rules.Injected[at.shape]; ok {
-		if policy, _ := d[field].(string); policy != "" {
+		_, unresolved := d[field].(Ref)
+		if policy, _ := d[field].(string); policy != "" || unresolved {
 			at.injected = true
 		}
 	}

@@ -40,9 +40,10 @@ type Fabric interface {
 	// same input. A job that it can't carry over is Unknown in Desired, with a finding.
 	Render(r *artifacts.Release, b Binding) (*Desired, []configs.Finding, error)
 
-	// Outside looks whether things that others put there are there; what it could not find out is
-	// Unknown. It changes nothing. An error means that nothing was learnt.
-	Outside(ctx context.Context, things []Outside) (map[Outside]Presence, error)
+	// Outside looks whether things that others put there are there, and for those that go by a name
+	// under which id; what it could not find out is Unknown. It changes nothing. An error means that
+	// nothing was learnt.
+	Outside(ctx context.Context, things []Outside) (map[Outside]Sight, error)
 
 	// Rules are the comparing rules for a kind; never nil.
 	Rules(k Kind) *Rules

@@ -60,7 +60,7 @@ type Blob struct {
 // Outside is something on the fabric that this installation neither makes nor owns.
 type Outside struct {
 	Kind OutsideKind
-	Name string // a full path; "SCOPE/KEY"; the id of a pipeline
+	Name string // a full path; "SCOPE/KEY"; the id of a pipeline; of a named kind the name
 }
 
 // OutsideKind is the kind of an Outside, as in messages.

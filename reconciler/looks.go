@@ -15,6 +15,8 @@ type looks struct {
 	mu   sync.Mutex
 	last *fabric.Live
 	busy *look
+
+	names names // of what others put there
 }
 
 type look struct {

@@ -278,17 +278,17 @@ func TestNewPlanOutside(t *testing.T) {
 	}{
 		{"nobody has asked", func(*testing.T, *world) {}, "create a commit blocked not_seen", []fabric.Outside{file, secret}},
 		{"all is there", func(t *testing.T, w *world) {
-			w.Outside = map[fabric.Outside]fabric.Presence{file: fabric.Present, secret: fabric.Present}
+			w.Outside = map[fabric.Outside]fabric.Sight{file: {Presence: fabric.Present}, secret: {Presence: fabric.Present}}
 		}, "create a commit changed", []fabric.Outside{file, secret}},
 		{"one is missing", func(t *testing.T, w *world) {
-			w.Outside = map[fabric.Outside]fabric.Presence{file: fabric.Present, secret: fabric.Absent}
+			w.Outside = map[fabric.Outside]fabric.Sight{file: {Presence: fabric.Present}, secret: {Presence: fabric.Absent}}
 		}, "create a commit blocked outside_missing", []fabric.Outside{file, secret}},
 		{"one is not known", func(t *testing.T, w *world) {
-			w.Outside = map[fabric.Outside]fabric.Presence{file: fabric.Present}
+			w.Outside = map[fabric.Outside]fabric.Sight{file: {Presence: fabric.Present}}
 		}, "create a commit blocked not_seen", []fabric.Outside{file, secret}},
 		{"an update", func(t *testing.T, w *world) {
 			w.live(w.own(t, "a", "1", `{"x":0}`))
-			w.Outside = map[fabric.Outside]fabric.Presence{file: fabric.Absent}
+			w.Outside = map[fabric.Outside]fabric.Sight{file: {Presence: fabric.Absent}}
 		}, "update a commit blocked outside_missing", []fabric.Outside{file, secret}},
 		{"a move", func(t *testing.T, w *world) {
 			w.live(w.own(t, "z", "1", `{"x":1}`))

@@ -28,7 +28,8 @@ type Plan struct {
 	// Notes are what the release's rendering decided and no change tells.
 	Notes []configs.Finding `json:"notes,omitempty"`
 	// Asks are the things that others put on the fabric and that changes depend on which nothing else holds
-	// back, each once, in order. PlanInput.Outside answers.
+	// back, and those whose ids have to be known before there can be changes; each once, in order.
+	// PlanInput.Outside answers.
 	Asks []fabric.Outside `json:"-"`
 }
 
@@ -81,10 +82,10 @@ type PlanInput struct {
 	// Moved maps the key that a resource had to the one that it has now, as the configuration says.
 	Moved    map[fabric.Key]fabric.Key
 	Absences map[fabric.Key]Absence
-	Open     map[fabric.Key]bool                // an intent's outcome is not known
-	Outside  map[fabric.Outside]fabric.Presence // what was asked about so far
-	Sighting time.Time                          // when the refs were read
-	Apart    time.Duration                      // least time between two sightings of an absence
+	Open     map[fabric.Key]bool             // an intent's outcome is not known
+	Outside  map[fabric.Outside]fabric.Sight // what was asked about so far
+	Sighting time.Time                       // when the refs were read
+	Apart    time.Duration                   // least time between two sightings of an absence
 	Prune    configs.Prune
 	Heal     bool
 	Partial  bool // the release may lack what is in git: nothing is deleted

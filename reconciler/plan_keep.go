@@ -67,7 +67,7 @@ func (b *planner) keep(c fabric.Change, r fabric.Resource, o Owning, owned bool,
 // wanted puts into a change what the release says of its resource.
 func (b *planner) wanted(c *fabric.Change, r fabric.Resource) {
 	c.Stripped, c.Overlay = r.Stripped, r.Overlay
-	c.Desired, c.Needs, c.Blobs = r.Doc.Resolve(b.known), r.Needs, r.Blobs
+	c.Desired, c.Needs, c.Blobs = r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { return b.id(r.Kind, ref) }), r.Needs, r.Blobs
 }
 
 // differ compares a change with what is live and what was last applied.
@@ -76,11 +76,6 @@ func (b *planner) differ(c *fabric.Change, r fabric.Resource, live fabric.Object
 	c.Fields, c.Labels = fabric.Compare(fabric.Comparison{
 		Rules: b.Rules(r.Kind), Desired: c.Desired, Live: live.Doc, Sent: o.Sent, Read: o.Read, Labels: r.Labels, Overlaid: r.Overlaid,
 	})
-}
-
-func (b *planner) known(r fabric.Ref) (any, bool) {
-	id, ok := b.ids[r]
-	return id, ok
 }
 
 // ready ends a change of a live resource with what may hold it back still: a new name that others bear already, or

@@ -268,7 +268,7 @@ func TestNewPlanProperties(t *testing.T) {
 			w.move(fabric.Key(rune('a'+i)), fabric.Key(rune('a'+keys[i])))
 		}
 		thing := fabric.Outside{Kind: fabric.OutsideFile, Name: "/x"}
-		w.Outside = map[fabric.Outside]fabric.Presence{thing: fabric.Presence(rnd.IntN(3))}
+		w.Outside = map[fabric.Outside]fabric.Sight{thing: {Presence: fabric.Presence(rnd.IntN(3))}}
 		for i := range 6 {
 			k := fabric.Key(rune('a' + i))
 			id := fmt.Sprint(i + 1)
@@ -336,7 +336,7 @@ func TestNewPlanProperties(t *testing.T) {
 		}
 		for _, c := range p.Free() {
 			if r, _ := w.Desired.Lookup(c.Key); c.Action != fabric.Delete && len(r.Outside) > 0 {
-				if held++; w.Outside[thing] != fabric.Present {
+				if held++; w.Outside[thing].Presence != fabric.Present {
 					t.Fatalf("%s %s though what it needs is %s", c.Action, c.Key, w.Outside[thing])
 				}
 			}

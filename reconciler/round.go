@@ -53,8 +53,8 @@ type round struct {
 	whole      bool          // nothing of the target is left to be written but what is blocked
 	unbuilt    error         // why the newest release can't be built, with the answer that says so
 	unbuiltWhy configs.Finding
-	unstable   bool                               // a field was still different after it was written
-	outside    map[fabric.Outside]fabric.Presence // what this round asked about
+	unstable   bool                            // a field was still different after it was written
+	outside    map[fabric.Outside]fabric.Sight // what this round asked about
 }
 
 // errOver ends a round whose decision is made.
@@ -372,7 +372,7 @@ func (rd *round) planInput() PlanInput {
 		Rules: rd.Fabrics[rd.d.Fabric.Name].Rules, Open: map[fabric.Key]bool{}, Sighting: rd.sighting,
 		// Polls are jittered: two that are three quarters of an interval apart are two.
 		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, Partial: rd.partial, Force: rd.ask.By != "",
-		Moved: make(map[fabric.Key]fabric.Key, len(rd.d.Moved)), Outside: rd.outside,
+		Moved: make(map[fabric.Key]fabric.Key, len(rd.d.Moved)), Outside: rd.sights(),
 	}
 	for old, k := range rd.d.Moved {
 		in.Moved[fabric.Key(old)] = fabric.Key(k)

@@ -26,19 +26,21 @@ const (
 )
 
 // Outside looks for things that others put into the workspace: files by their status, secrets by
-// the list of their scope's keys, never by their value, and DLT pipelines by their id.
+// the list of their scope's keys, never by their value, DLT pipelines by their id, and what goes by its name in
+// the list of its kind.
 //
 // What the workspace says does not exist is Absent. Anything else that it answers, a 403 among it, leaves
 // Unknown: it may be there and not be ours to see.
-func (w *Workspace) Outside(ctx context.Context, things []fabric.Outside) (map[fabric.Outside]fabric.Presence, error) {
+func (w *Workspace) Outside(ctx context.Context, things []fabric.Outside) (map[fabric.Outside]fabric.Sight, error) {
 	var mu sync.Mutex // guards seen
-	seen := make(map[fabric.Outside]fabric.Presence, len(things))
+	seen := make(map[fabric.Outside]fabric.Sight, len(things))
 	scopes := map[string][]fabric.Outside{}
+	names := map[fabric.OutsideKind][]fabric.Outside{}
 	g, lookCtx := errgroup.WithContext(ctx)
 	g.SetLimit(looksAtOnce)
-	look := func(of []fabric.Outside, what func(context.Context) (map[fabric.Outside]bool, error)) {
+	look := func(of []fabric.Outside, what func(context.Context) (map[fabric.Outside]fabric.Sight, error)) {
 		g.Go(func() error {
-			there, err := what(lookCtx)
+			found, err := what(lookCtx)
 			var busy *fabric.Busy
 			if errors.As(err, &busy) || lookCtx.Err() != nil {
 				return err
@@ -46,22 +48,17 @@ func (w *Workspace) Outside(ctx context.Context, things []fabric.Outside) (map[f
 			mu.Lock()
 			defer mu.Unlock()
 			for _, t := range of {
-				present, known := there[t]
-				switch {
-				case err != nil || !known:
-				case present:
-					seen[t] = fabric.Present
-				default:
-					seen[t] = fabric.Absent
+				if err == nil {
+					seen[t] = found[t] // Unknown where it does not say
 				}
 			}
 			return nil
 		})
 	}
 	one := func(t fabric.Outside, what func(context.Context, string) (bool, error)) {
-		look([]fabric.Outside{t}, func(ctx context.Context) (map[fabric.Outside]bool, error) {
+		look([]fabric.Outside{t}, func(ctx context.Context) (map[fabric.Outside]fabric.Sight, error) {
 			there, err := what(ctx, t.Name)
-			return map[fabric.Outside]bool{t: there}, err
+			return map[fabric.Outside]fabric.Sight{t: sightOf(there)}, err
 		})
 	}
 	asked := map[fabric.Outside]bool{}
@@ -71,7 +68,7 @@ func (w *Workspace) Outside(ctx context.Context, things []fabric.Outside) (map[f
 		}
 		asked[t] = true
 		mu.Lock()
-		seen[t] = fabric.Unknown
+		seen[t] = fabric.Sight{}
 		mu.Unlock()
 		switch t.Kind {
 		case fabric.OutsideFile:
@@ -81,15 +78,32 @@ func (w *Workspace) Outside(ctx context.Context, things []fabric.Outside) (map[f
 		case fabric.OutsideSecret:
 			scope, _, _ := strings.Cut(t.Name, "/")
 			scopes[scope] = append(scopes[scope], t)
+		default:
+			if _, listed := listings[t.Kind]; listed {
+				names[t.Kind] = append(names[t.Kind], t)
+			}
 		}
 	}
 	for scope, of := range scopes {
-		look(of, func(ctx context.Context) (map[fabric.Outside]bool, error) { return w.secretsThere(ctx, scope, of) })
+		look(of, func(ctx context.Context) (map[fabric.Outside]fabric.Sight, error) {
+			return w.secretsThere(ctx, scope, of)
+		})
+	}
+	for kind, of := range names {
+		look(of, func(ctx context.Context) (map[fabric.Outside]fabric.Sight, error) { return w.named(ctx, kind, of) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	return seen, ctx.Err()
+}
+
+// sightOf is the sight of a thing that goes by no name.
+func sightOf(there bool) fabric.Sight {
+	if there {
+		return fabric.Sight{Presence: fabric.Present}
+	}
+	return fabric.Sight{Presence: fabric.Absent}
 }
 
 // fileThere looks for a file of a volume, of the workspace, or below dbfs:/. What is there and is a folder is
@@ -130,7 +144,7 @@ func (w *Workspace) fileThere(ctx context.Context, p string) (bool, error) {
 
 // secretsThere looks which of the secrets, all of one scope, are there, by the names of its keys. A scope that
 // is not there has none.
-func (w *Workspace) secretsThere(ctx context.Context, scope string, of []fabric.Outside) (map[fabric.Outside]bool, error) {
+func (w *Workspace) secretsThere(ctx context.Context, scope string, of []fabric.Outside) (map[fabric.Outside]fabric.Sight, error) {
 	type secret struct {
 		Key string `json:"key"`
 	}
@@ -142,10 +156,10 @@ func (w *Workspace) secretsThere(ctx context.Context, scope string, of []fabric.
 	if err != nil && !(errors.As(err, &e) && e.missing()) {
 		return nil, err
 	}
-	there := map[fabric.Outside]bool{}
+	there := map[fabric.Outside]fabric.Sight{}
 	for _, t := range of {
 		_, key, _ := strings.Cut(t.Name, "/")
-		there[t] = slices.Contains(list.Secrets, secret{key})
+		there[t] = sightOf(slices.Contains(list.Secrets, secret{key}))
 	}
 	return there, nil
 }

@@ -28,29 +28,29 @@ func others(t *testing.T, e *emulator.Workspace) {
 	e.SetPipeline("3f1c-5a8e")
 }
 
-var askedFor = map[fabric.Outside]fabric.Presence{
-	{Kind: fabric.OutsideFile, Name: "/Volumes/main/shop/lib/a b.whl"}: fabric.Present,
-	{Kind: fabric.OutsideFile, Name: "/Volumes/main/shop/lib"}:         fabric.Absent, // a folder is no file
-	{Kind: fabric.OutsideFile, Name: "/Volumes/main/shop/gone.whl"}:    fabric.Absent,
-	{Kind: fabric.OutsideFile, Name: "/Workspace/Shared/x.py"}:         fabric.Present,
-	{Kind: fabric.OutsideFile, Name: "/Workspace/Shared"}:              fabric.Absent,
-	{Kind: fabric.OutsideFile, Name: "/Workspace/Shared/gone.py"}:      fabric.Absent,
-	{Kind: fabric.OutsideFile, Name: "dbfs:/FileStore/prophecy/a.whl"}: fabric.Present,
-	{Kind: fabric.OutsideFile, Name: "dbfs:/FileStore/prophecy"}:       fabric.Absent,
-	{Kind: fabric.OutsideFile, Name: "dbfs:/FileStore/gone.whl"}:       fabric.Absent,
-	{Kind: fabric.OutsideFile, Name: "s3://bucket/x"}:                  fabric.Unknown,
-	{Kind: fabric.OutsideSecret, Name: "jobs/token"}:                   fabric.Present,
-	{Kind: fabric.OutsideSecret, Name: "jobs/gone"}:                    fabric.Absent,
-	{Kind: fabric.OutsideSecret, Name: "empty/gone"}:                   fabric.Absent,
-	{Kind: fabric.OutsideSecret, Name: "gone/gone"}:                    fabric.Absent,
-	{Kind: fabric.OutsidePipeline, Name: "3f1c-5a8e"}:                  fabric.Present,
-	{Kind: fabric.OutsidePipeline, Name: "gone"}:                       fabric.Absent,
-	{Kind: fabric.OutsidePipeline, Name: "../secrets/list"}:            fabric.Absent,
-	{Kind: fabric.OutsidePipeline, Name: ""}:                           fabric.Absent,
-	{Kind: "a kind of its own", Name: "x"}:                             fabric.Unknown,
+var askedFor = map[fabric.Outside]fabric.Sight{
+	{Kind: fabric.OutsideFile, Name: "/Volumes/main/shop/lib/a b.whl"}: {Presence: fabric.Present},
+	{Kind: fabric.OutsideFile, Name: "/Volumes/main/shop/lib"}:         {Presence: fabric.Absent}, // a folder is no file
+	{Kind: fabric.OutsideFile, Name: "/Volumes/main/shop/gone.whl"}:    {Presence: fabric.Absent},
+	{Kind: fabric.OutsideFile, Name: "/Workspace/Shared/x.py"}:         {Presence: fabric.Present},
+	{Kind: fabric.OutsideFile, Name: "/Workspace/Shared"}:              {Presence: fabric.Absent},
+	{Kind: fabric.OutsideFile, Name: "/Workspace/Shared/gone.py"}:      {Presence: fabric.Absent},
+	{Kind: fabric.OutsideFile, Name: "dbfs:/FileStore/prophecy/a.whl"}: {Presence: fabric.Present},
+	{Kind: fabric.OutsideFile, Name: "dbfs:/FileStore/prophecy"}:       {Presence: fabric.Absent},
+	{Kind: fabric.OutsideFile, Name: "dbfs:/FileStore/gone.whl"}:       {Presence: fabric.Absent},
+	{Kind: fabric.OutsideFile, Name: "s3://bucket/x"}:                  {Presence: fabric.Unknown},
+	{Kind: fabric.OutsideSecret, Name: "jobs/token"}:                   {Presence: fabric.Present},
+	{Kind: fabric.OutsideSecret, Name: "jobs/gone"}:                    {Presence: fabric.Absent},
+	{Kind: fabric.OutsideSecret, Name: "empty/gone"}:                   {Presence: fabric.Absent},
+	{Kind: fabric.OutsideSecret, Name: "gone/gone"}:                    {Presence: fabric.Absent},
+	{Kind: fabric.OutsidePipeline, Name: "3f1c-5a8e"}:                  {Presence: fabric.Present},
+	{Kind: fabric.OutsidePipeline, Name: "gone"}:                       {Presence: fabric.Absent},
+	{Kind: fabric.OutsidePipeline, Name: "../secrets/list"}:            {Presence: fabric.Absent},
+	{Kind: fabric.OutsidePipeline, Name: ""}:                           {Presence: fabric.Absent},
+	{Kind: "a kind of its own", Name: "x"}:                             {Presence: fabric.Unknown},
 }
 
-func things(of map[fabric.Outside]fabric.Presence) []fabric.Outside {
+func things(of map[fabric.Outside]fabric.Sight) []fabric.Outside {
 	var list []fabric.Outside
 	for t := range of {
 		list = append(list, t, t) // twice
@@ -76,7 +76,7 @@ func TestOutside(t *testing.T) {
 	}
 	hidden := overTCP(t, emulator.Options{Unverified: emulator.Unverified{PipelineMissingIs403: true}}, Options{})
 	one := fabric.Outside{Kind: fabric.OutsidePipeline, Name: "gone"}
-	if seen, err := hidden.w.Outside(t.Context(), []fabric.Outside{one}); seen[one] != fabric.Unknown || err != nil {
+	if seen, err := hidden.w.Outside(t.Context(), []fabric.Outside{one}); seen[one].Presence != fabric.Unknown || err != nil {
 		t.Errorf("a pipeline that may be there and not be ours to see: %v, %v", seen, err)
 	}
 }
@@ -102,11 +102,11 @@ func TestOutsideFaults(t *testing.T) {
 				asked := maps.Clone(askedFor)
 				for k := range asked {
 					if k.Kind != fabric.OutsideFile || k.Name[:2] != "/V" { // those are asked for with HEAD
-						asked[k] = fabric.Unknown
+						asked[k] = fabric.Sight{}
 					}
 				}
 				for _, id := range []string{"", "../secrets/list"} { // nobody is asked
-					asked[fabric.Outside{Kind: fabric.OutsidePipeline, Name: id}] = fabric.Absent
+					asked[fabric.Outside{Kind: fabric.OutsidePipeline, Name: id}] = fabric.Sight{Presence: fabric.Absent}
 				}
 				seen, err := r.w.Outside(t.Context(), things(asked))
 				if diff := cmp.Diff(asked, seen); diff != "" || err != nil {
@@ -120,7 +120,7 @@ func TestOutsideFaults(t *testing.T) {
 			others(t, r.e)
 			r.e.Fault(emulator.Fault{Pattern: "HEAD *", Status: status, Times: -1})
 			one := fabric.Outside{Kind: fabric.OutsideFile, Name: "/Volumes/main/shop/gone.whl"}
-			if seen, err := r.w.Outside(t.Context(), []fabric.Outside{one}); seen[one] != fabric.Unknown || err != nil {
+			if seen, err := r.w.Outside(t.Context(), []fabric.Outside{one}); seen[one].Presence != fabric.Unknown || err != nil {
 				t.Errorf("HEAD with %d: %v, %v", status, seen, err)
 			}
 		})

@@ -10,48 +10,105 @@ import (
 	"selvage/fabric"
 )
 
-// link puts a fabric.Ref in place of each {"job": "jobs/x"} that stands where the id of a job belongs.
+// outsideKinds are the kinds of references to what is not of the release.
+var outsideKinds = map[string]fabric.OutsideKind{
+	configs.RefJob: fabric.NamedJob, configs.RefPipeline: fabric.NamedPipeline, configs.RefWarehouse: fabric.NamedWarehouse,
+	configs.RefPolicy: fabric.NamedPolicy, configs.RefPool: fabric.NamedPool, configs.RefCluster: fabric.NamedCluster,
+	configs.RefDestination: fabric.NamedDestination,
+}
+
+// link puts a fabric.Ref in place of each reference by name, {"warehouse": "BI"}, that stands where an id of its
+// kind belongs. One to a job is to a job of the release by its key or its name, else to one on the fabric by its name.
 func (n *rendering) link(d *draft) {
-	for _, t := range tasksOf(d.at, d.request) {
-		run, _ := t.settings["run_job_task"].(map[string]any)
-		named, ok := run["job_id"].(map[string]any)
-		if !ok {
-			continue
-		}
-		field := t.at.member("run_job_task").member("job_id")
-		name, ok := named["job"].(string)
-		if !ok || len(named) != 1 {
-			d.block(configs.JobBroken, field, `expected the number of a job or {"job": "jobs/NAME"}`)
-			continue
-		}
-		key, why := n.named(name)
-		if why != "" {
-			d.block(configs.ReferenceMissing, field, why)
-			continue
-		}
-		run["job_id"] = fabric.Ref{Kind: Job, Key: key}
-		if !slices.Contains(d.Needs, key) {
-			d.Needs = append(d.Needs, key)
-		}
-	}
+	n.linkIn(d, d.at, "", d.request)
 	slices.Sort(d.Needs)
 }
 
-// named finds a job of the release by its key, or by a name that only one has.
-func (n *rendering) named(name string) (key fabric.Key, why string) {
-	for _, keys := range n.names {
-		if slices.Contains(keys, fabric.Key(name)) {
-			return fabric.Key(name), ""
+func (n *rendering) linkIn(d *draft, at *spot, shape string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		kind, name, why := configs.ReadRef(shape, v)
+		switch {
+		case why != "":
+			d.block(configs.ReferenceBroken, at, why)
+			return v
+		case kind != "":
+			return n.reference(d, at, kind, name)
+		}
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			if e := v[k]; holdsMore(e) {
+				v[k] = n.linkIn(d, at.member(k), joinShape(shape, k), e)
+			}
+		}
+	case []any:
+		for i, e := range v {
+			if holdsMore(e) {
+				v[i] = n.linkIn(d, at.element(i), shape+"[]", e)
+			}
 		}
 	}
-	switch keys := n.names[name]; {
-	case len(keys) == 1 && name != "":
-		return keys[0], ""
-	case len(keys) == 0 || name == "":
-		return "", fmt.Sprintf("%q is no job of this project", name)
-	default:
-		return "", fmt.Sprintf("%q is the name of %d jobs; write the key of one", name, len(keys))
+	return v
+}
+
+func holdsMore(v any) bool {
+	switch v.(type) {
+	case map[string]any, []any:
+		return true
 	}
+	return false
+}
+
+// joinShape is the shape of a key. Shapes are no longer than any of those where ids stand.
+func joinShape(shape, key string) string {
+	switch {
+	case len(shape)+len(key) > longestShape:
+		return deepShape
+	case shape == "":
+		return key
+	}
+	return shape + "." + key
+}
+
+const (
+	longestShape = 200
+	deepShape    = "..." // of all that lies deeper: no id stands there
+)
+
+// reference is the Ref for what is referred to by name. Without one it blocks the job.
+func (n *rendering) reference(d *draft, at *spot, kind, name string) any {
+	if kind == configs.RefJob {
+		key, code, why := n.jobNamed(name)
+		switch {
+		case why != "":
+			d.block(code, at, why)
+			return nil
+		case key != "":
+			if !slices.Contains(d.Needs, key) {
+				d.Needs = append(d.Needs, key)
+			}
+			return fabric.Ref{Kind: Job, Key: key}
+		}
+	}
+	t := fabric.Outside{Kind: outsideKinds[kind], Name: name}
+	d.needs(t.Kind, t.Name)
+	return t.Ref()
+}
+
+// jobNamed finds a job of the release by its key, or by a name that only one has. It gives no key for the name of
+// none: that is one on the fabric.
+func (n *rendering) jobNamed(name string) (key fabric.Key, code configs.Code, why string) {
+	if n.keys[fabric.Key(name)] {
+		return fabric.Key(name), "", ""
+	}
+	switch keys := n.names[name]; {
+	case len(keys) == 1:
+		return keys[0], "", ""
+	case len(keys) > 1:
+		return "", configs.ReferenceAmbiguous, fmt.Sprintf("%q is the name of %d jobs of this project; write the key of one", shorten(name, mostOfKey), len(keys))
+	case strings.HasPrefix(name, "jobs/"):
+		return "", configs.ReferenceMissing, fmt.Sprintf("%q is no job of this project", shorten(name, mostOfKey))
+	}
+	return "", "", ""
 }
 
 // references blocks what refers in a circle, and what refers to a job that will not be there.

@@ -48,6 +48,7 @@ func Render(r *artifacts.Release, b fabric.Binding) (*fabric.Desired, []configs.
 		configurations: r.Configurations,
 		drafts:         map[fabric.Key]*draft{},
 		names:          map[string][]fabric.Key{},
+		keys:           map[fabric.Key]bool{},
 		hits:           hits{parts: map[string]bool{}},
 	}
 	for i := range r.Pipelines {
@@ -58,6 +59,7 @@ func Render(r *artifacts.Release, b fabric.Binding) (*fabric.Desired, []configs.
 	}
 	for _, j := range r.Jobs {
 		n.names[j.Name] = append(n.names[j.Name], fabric.Key(j.Key))
+		n.keys[fabric.Key(j.Key)] = true
 	}
 	for i := range r.Jobs {
 		n.job(&r.Jobs[i])
@@ -91,6 +93,7 @@ type rendering struct {
 	configurations []artifacts.Configuration
 	drafts         map[fabric.Key]*draft
 	names          map[string][]fabric.Key // of the jobs, to their keys
+	keys           map[fabric.Key]bool     // of the jobs
 	hits           hits
 }
 

@@ -240,9 +240,9 @@ func TestRenderBlocks(t *testing.T) {
 		"another project's": {`{"name":"x","tasks":[{"libraries":[{"jar":"dbfs:/FileStore/prophecy/artifacts/saas/app/1767/0.1/pipeline/first.jar"}]}]}`, binding(), `artifact_missing: jobs/x/code/databricks-job.json: request.tasks[0].libraries[0].jar: the definition names an artifact that the release does not hold: "dbfs:/FileStore/prophecy/artifacts/saas/app/1767/0.1/pipeline/first.jar" is the path of no component of the job`},
 		"the tool's git":    {`{"name":"x","git_source":{"git_url":"https://git.prophecy.io/x.git"}}`, binding(), "calls_authoring_tool: jobs/x/code/databricks-job.json: request.git_source.git_url: the definition names the authoring tool's own address, so that the running job would call it"},
 		"instance":          {`{"name":"x","tasks":[{"task_key":"clean","python_wheel_task":{"parameters":["-i","default"]}}]}`, with(func(b *fabric.Binding) { b.Overlay.ConfigInstance = "qa" }), "instance_missing: jobs/x/code/databricks-job.json: request.tasks[0].python_wheel_task.parameters: a pipeline of the job has no configuration of that name: pipelines/clean_orders has no qa"},
-		"unknown job":       {`{"name":"x","tasks":[{"run_job_task":{"job_id":{"job":"jobs/y"}}}]}`, binding(), `reference_missing: jobs/x/code/databricks-job.json: request.tasks[0].run_job_task.job_id: the definition refers to something that is not there: "jobs/y" is no job of this project`},
+		"unknown job":       {`{"name":"x","tasks":[{"run_job_task":{"job_id":{"job":"jobs/y"}}}]}`, binding(), `reference_missing: jobs/x/code/databricks-job.json: request.tasks[0].run_job_task.job_id: the definition or the overlay refers to something that is not there: "jobs/y" is no job of this project`},
 		"itself":            {`{"name":"x","tasks":[{"for_each_task":{"task":{"run_job_task":{"job_id":{"job":"x"}}}}}]}`, binding(), "reference_cycle: jobs/x/code/databricks-job.json: jobs refer to each other in a circle: jobs/x needs jobs/x"},
-		"an odd reference":  {`{"name":"x","tasks":[{"run_job_task":{"job_id":{"jobs":"jobs/x"}}}]}`, binding(), `job_broken: jobs/x/code/databricks-job.json: request.tasks[0].run_job_task.job_id: the job's definition can't be understood: its live job stays as it is: expected the number of a job or {"job": "jobs/NAME"}`},
+		"an odd reference":  {`{"name":"x","tasks":[{"run_job_task":{"job_id":{"jobs":"jobs/x"}}}]}`, binding(), `reference_broken: jobs/x/code/databricks-job.json: request.tasks[0].run_job_task.job_id: what stands in place of an id is no reference: "jobs" is no kind of reference; expected an id, or {job: NAME}`},
 		"no object":         {`[]`, binding(), "job_broken: jobs/x/code/databricks-job.json: request: the job's definition can't be understood: its live job stays as it is: expected an object"},
 		"broken":            {`{`, binding(), "job_broken: jobs/x/code/databricks-job.json: the job's definition can't be understood: its live job stays as it is: unexpected EOF"},
 		"too many tags":     {`{"name":"x","tags":{"a":"","b":"","c":"","d":"","e":"","f":"","g":"","h":"","i":"","j":"","k":"","l":"","m":"","n":"","o":"","p":"","q":"","r":"","s":"","t":"","u":""}}`, with(func(b *fabric.Binding) { b.Overlay.Tags = map[string]string{"v": ""} }), "too_many_tags: jobs/x/code/databricks-job.json: request.tags: the job has more tags than the workspace takes: 22, and 21 are the most beside the 4 of selvage"},
@@ -285,7 +285,7 @@ func TestRenderChains(t *testing.T) {
 	}
 	want := map[fabric.Key]configs.Code{
 		"jobs/a": configs.ReferenceCycle, "jobs/b": configs.ReferenceCycle, "jobs/c": configs.ReferenceCycle, "jobs/d": configs.ReferenceBlocked,
-		"jobs/elsewhere": "", "jobs/f": configs.ReferenceBlocked, "jobs/g": configs.ReferenceUnselected, "jobs/h": "", "jobs/i": "", "jobs/twice": configs.ReferenceMissing,
+		"jobs/elsewhere": "", "jobs/f": configs.ReferenceBlocked, "jobs/g": configs.ReferenceUnselected, "jobs/h": "", "jobs/i": "", "jobs/twice": configs.ReferenceAmbiguous,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -50,7 +50,8 @@ type Memory struct {
 	blind        bool
 	faults       map[int]Fault // by the number of the request
 	outside      map[fabric.Outside]bool
-	asked        int // things that Outside was asked about
+	ids          map[fabric.Outside][]string // of things that go by a name
+	asked        int                         // things that Outside was asked about
 }
 
 // file is one committed definition.
@@ -76,7 +77,7 @@ type write struct {
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
-	return &Memory{outside: map[fabric.Outside]bool{}, o: o, head: map[string]file{}, parsed: map[string]file{}, faults: map[int]Fault{}}
+	return &Memory{outside: map[fabric.Outside]bool{}, ids: map[fabric.Outside][]string{}, o: o, head: map[string]file{}, parsed: map[string]file{}, faults: map[int]Fault{}}
 }
 
 var errBlind = errors.New("the scheduler does not answer")
@@ -294,8 +295,8 @@ func notRendered(key, particulars string) configs.Finding {
 	return configs.Found(configs.NotRendered, key, particulars)
 }
 
-// Outside knows only what SetOutside said is there.
-func (m *Memory) Outside(ctx context.Context, things []fabric.Outside) (map[fabric.Outside]fabric.Presence, error) {
+// Outside knows only what SetOutside and SetNamed said is there.
+func (m *Memory) Outside(ctx context.Context, things []fabric.Outside) (map[fabric.Outside]fabric.Sight, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -305,11 +306,11 @@ func (m *Memory) Outside(ctx context.Context, things []fabric.Outside) (map[fabr
 		return nil, errBlind
 	}
 	m.asked += len(things)
-	seen := map[fabric.Outside]fabric.Presence{}
+	seen := map[fabric.Outside]fabric.Sight{}
 	for _, t := range things {
-		seen[t] = fabric.Absent
+		seen[t] = fabric.Alone(m.ids[t])
 		if m.outside[t] {
-			seen[t] = fabric.Present
+			seen[t] = fabric.Sight{Presence: fabric.Present}
 		}
 	}
 	return seen, nil
@@ -320,6 +321,13 @@ func (m *Memory) SetOutside(t fabric.Outside, there bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.outside[t] = there
+}
+
+// SetNamed puts things there that are not ours and that bear a name, each under an id, in place of those that did.
+func (m *Memory) SetNamed(t fabric.Outside, ids ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ids[t] = ids
 }
 
 // Asked counts the things that Outside was asked about.

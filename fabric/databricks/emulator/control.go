@@ -28,6 +28,8 @@ import (
 //	POST   /__emulator/files?path=PATH      a file by hand: the body is what it holds
 //	POST   /__emulator/secrets/SCOPE/KEY    a secret by hand, without a value
 //	POST   /__emulator/pipelines/ID         a pipeline of Delta Live Tables by hand
+//	POST   /__emulator/things/KIND?name=N   a warehouse, policy, pool, cluster, destination or pipeline by hand
+//	GET    /__emulator/things               all of them       PATCH, DELETE and POST /hide, with an id: see thingCommand
 //	POST   /__emulator/faults               a Fault       DELETE clears them
 //	POST   /__emulator/snapshot/NAME
 //	POST   /__emulator/restore/NAME
@@ -298,8 +300,11 @@ func (w *Workspace) command(c *call) (any, error) {
 			return w.Jobs(), nil
 		}
 	}
-	if what == "jobs" {
+	switch what {
+	case "jobs":
 		return w.jobCommand(c, rest)
+	case "things":
+		return w.thingCommand(c, rest)
 	}
 	return nil, fmt.Errorf("the emulator has no control %s %s", c.method, c.path)
 }

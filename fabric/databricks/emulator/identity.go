@@ -69,10 +69,16 @@ func route(method, path string) (endpoint, string) {
 	}
 	version, rest, _ := strings.Cut(strings.TrimPrefix(path, "/api/"), "/")
 	isJobs := strings.HasPrefix(rest, "jobs/")
+	if version == "2.1" && rest == "clusters/list" {
+		return namedRoutes[method+" "+rest], rest
+	}
 	if version != "2.0" && !isJobs || isJobs && version != "2.1" && version != "2.2" {
 		return endpoint{}, rest
 	}
 	if h, found := routes[method+" "+rest]; found {
+		return h, rest
+	}
+	if h, found := namedRoutes[method+" "+rest]; found {
 		return h, rest
 	}
 	first, tail, _ := strings.Cut(rest, "/")

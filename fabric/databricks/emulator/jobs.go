@@ -44,6 +44,7 @@ type state struct {
 
 	secrets   map[string]map[string]int64 // by scope and key: when it was set
 	pipelines map[string]bool             // by id
+	things    []thing                     // in the order of their making; never changed in place
 }
 
 func newState(o Options) state {

@@ -4,7 +4,7 @@
 //
 // It holds jobs (create, reset, update, get, list, delete, run-now and the runs of them), permissions
 // of jobs, workspace files, volumes, what people put there by hand (secrets by name, pipelines, files of DBFS: to be
-// looked at), the caller's identity and OAuth tokens for machines. Everything
+// looked at; warehouses, policies, pools, clusters, destinations: to be listed), the caller's identity and OAuth tokens for machines. Everything
 // else answers 404 ENDPOINT_NOT_FOUND. It shares no code and no table with our client, so that a
 // mistake in one does not hide in the other.
 //
@@ -133,6 +133,8 @@ type Unverified struct {
 	MultipartLimit       int64         // bytes of a multipart import; default 450 MB
 	VolumeParents        bool          // a file in a volume needs its folder to be there
 	PipelineMissingIs403 bool          // a pipeline that is not there: 403, as for one that the caller may not see
+	ClusterFilterIgnored bool          // clusters/list gives clusters of every source, whatever is asked for
+	LikeIgnoresCase      bool          // the filter of the list of pipelines takes no notice of upper and lower case
 	BudgetPolicy         string        // effective_budget_policy_id of every job that names none
 }
 
