@@ -90,3 +90,36 @@ func (r *Rules) walkRefs(at place, v any, fn func(path string, ref Ref)) {
 		}
 	}
 }
+
+// ResolveAs returns the document with each Ref replaced by what stands in its place in another one, which was made
+// of this one by resolving it; where nothing stands there, the Ref stays.
+func (d Doc) ResolveAs(sent Doc) Doc {
+	if sent.IsZero() || len(d.Refs()) == 0 {
+		return d
+	}
+	return NewDoc(resolveAs(d.root, sent.root).(map[string]any))
+}
+
+func resolveAs(v, sent any) any {
+	switch v := v.(type) {
+	case Ref:
+		if sent != nil {
+			return sent
+		}
+	case map[string]any:
+		of, _ := sent.(map[string]any)
+		m := make(map[string]any, len(v))
+		for k, e := range v {
+			m[k] = resolveAs(e, of[k])
+		}
+		return m
+	case []any:
+		of, _ := sent.([]any)
+		s := make([]any, len(v))
+		for i, e := range v {
+			s[i] = resolveAs(e, elementAt(of, i))
+		}
+		return s
+	}
+	return v
+}

@@ -31,10 +31,10 @@ func (b *planner) outside(c *fabric.Change, p *Plan) {
 		}
 		switch {
 		case !sends:
-		case seen.Presence == fabric.Unknown:
-			unseen = append(unseen, t.String())
-		case seen.Count > 1:
+		case t.Kind.Named() && seen.Presence == fabric.Present && seen.Count > 1:
 			doubled = append(doubled, fmt.Sprintf("%s, and %d bear that name", refers(b.Rules(r.Kind), r.Doc, t), seen.Count))
+		case seen.Presence == fabric.Unknown, t.Kind.Named() && seen.Presence == fabric.Present && seen.ID == "":
+			unseen = append(unseen, t.String())
 		case seen.Presence == fabric.Present:
 		case t.Kind.Named():
 			nameless = append(nameless, refers(b.Rules(r.Kind), r.Doc, t))

@@ -268,7 +268,7 @@ func TestNewPlanProperties(t *testing.T) {
 			w.move(fabric.Key(rune('a'+i)), fabric.Key(rune('a'+keys[i])))
 		}
 		thing := fabric.Outside{Kind: fabric.OutsideFile, Name: "/x"}
-		w.Outside = map[fabric.Outside]fabric.Sight{thing: {Presence: fabric.Presence(rnd.IntN(3))}}
+		w.Outside = map[fabric.Outside]fabric.Sight{thing: {Presence: fabric.Presence(rnd.IntN(3))}, warehouse: {Presence: fabric.Presence(rnd.IntN(3)), ID: []string{"", "w1"}[rnd.IntN(2)], Count: rnd.IntN(3)}}
 		for i := range 6 {
 			k := fabric.Key(rune('a' + i))
 			id := fmt.Sprint(i + 1)
@@ -293,8 +293,11 @@ func TestNewPlanProperties(t *testing.T) {
 			switch rnd.IntN(4) {
 			case 0:
 				r := fabric.Resource{Key: k, Kind: "job", Name: string(k), Doc: doc(t, fmt.Sprintf(`{"x":%d}`, rnd.IntN(2)))}
-				if rnd.IntN(4) == 0 {
+				switch rnd.IntN(4) {
+				case 0:
 					r.Outside = []fabric.Outside{thing}
+				case 1:
+					r = refersTo(k, fmt.Sprint(rnd.IntN(2)), warehouse)
 				}
 				w.Desired.Add(r)
 			case 1:
@@ -336,8 +339,11 @@ func TestNewPlanProperties(t *testing.T) {
 		}
 		for _, c := range p.Free() {
 			if r, _ := w.Desired.Lookup(c.Key); c.Action != fabric.Delete && len(r.Outside) > 0 {
-				if held++; w.Outside[thing].Presence != fabric.Present {
-					t.Fatalf("%s %s though what it needs is %s", c.Action, c.Key, w.Outside[thing])
+				if held++; w.Outside[r.Outside[0]].Presence != fabric.Present || w.Outside[r.Outside[0]].Count > 1 && r.Outside[0].Kind.Named() {
+					t.Fatalf("%s %s though what it needs is %v", c.Action, c.Key, w.Outside[r.Outside[0]])
+				}
+				if refs := c.Desired.Refs(); len(refs) > 0 {
+					t.Fatalf("%s %s without knowing %v", c.Action, c.Key, refs)
 				}
 			}
 			switch c.Action {

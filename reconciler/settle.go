@@ -159,9 +159,10 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 			return rd.fail(configs.LedgerFailed, err)
 		}
 		back.Read[c.Key] = digest
-		ids := rd.ids()
-		fields, _ := fabric.Compare(fabric.Comparison{Rules: place.Rules(c.Kind), Live: obj.Doc, Sent: rd.documents.get(a.Sent),
-			Desired: r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { id, ok := ids[ref]; return id, ok }), Labels: r.Labels, Overlaid: r.Overlaid})
+		ids, sent := rd.ids(), rd.documents.get(a.Sent)
+		desired := r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { id, ok := ids[ref]; return id, ok })
+		fields, _ := fabric.Compare(fabric.Comparison{Rules: place.Rules(c.Kind), Live: obj.Doc, Sent: sent,
+			Desired: desired.ResolveAs(sent), Labels: r.Labels, Overlaid: r.Overlaid})
 		if len(fields) > 0 {
 			back.Unstable[c.Key] = fields
 			names = append(names, fmt.Sprintf("%s (%s)", c.Key, paths(fields)))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"selvage/fabric"
 )
 
 // widestValue is how many characters of each side of a difference are shown.
@@ -23,6 +25,24 @@ func shortArtifacts(s string) string {
 	return artifactPath.ReplaceAllStringFunc(s, func(path string) string {
 		m := artifactPath.FindStringSubmatch(path)
 		return m[2] + " " + m[1][:6]
+	})
+}
+
+// unresolved is how a fabric.Ref is spelled, and nothing else: it stands for an id.
+var unresolved = regexp.MustCompile(`\{"\\u0024ref":\{"key":("(?:[^"\\]|\\.)*"),"kind":("(?:[^"\\]|\\.)*")\}\}`)
+
+// withoutRefs says of each id that is not known when it will be.
+func withoutRefs(s string) string {
+	return unresolved.ReplaceAllStringFunc(s, func(ref string) string {
+		m := unresolved.FindStringSubmatch(ref)
+		var key, kind string
+		if json.Unmarshal([]byte(m[1]), &key) != nil || json.Unmarshal([]byte(m[2]), &kind) != nil {
+			return ref
+		}
+		if t, named := (fabric.Ref{Kind: fabric.Kind(kind), Key: fabric.Key(key)}).Outside(); named {
+			return "(the id of " + t.String() + ")"
+		}
+		return "(known after apply: " + kind + " " + key + ")"
 	})
 }
 
@@ -91,7 +111,7 @@ func value(raw json.RawMessage) string {
 	if err := json.Compact(&b, raw); err != nil {
 		return visible(string(raw))
 	}
-	return visible(shortArtifacts(b.String()))
+	return visible(withoutRefs(shortArtifacts(b.String())))
 }
 
 // unambiguous reports that a text without quotes is still seen to be a text, and where it ends.
