@@ -118,8 +118,6 @@ func ReadRef(shape string, v any) (kind, name, why string) {
 // maxRefName bounds a name, in bytes: that of a job may have 4096.
 const maxRefName = 4096
 
-func notShown(r rune) bool { return r < ' ' || r == 0x7f }
-
 // idField reports a shape that ends with a key that names an id.
 func idField(shape string) bool {
 	key := shape[strings.LastIndexByte(shape, '.')+1:]

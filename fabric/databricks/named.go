@@ -12,9 +12,9 @@ import (
 	"selvage/fabric"
 )
 
-// listing is how the workspace lists the things of a kind: in pages, each under a field of the answer, with
+// register is how the workspace lists the things of a kind: in pages, each under a field of the answer, with
 // the token of the next one beside it where there is one.
-type listing struct {
+type register struct {
 	path     string
 	query    url.Values
 	field    string // of the answer, a list of objects; not there where it is empty
@@ -26,9 +26,9 @@ type listing struct {
 	filter func(name string) (query url.Values, ok bool)
 }
 
-// The listings. A list may hold less than there is: what the principal may not use is left out of some, and clusters
+// The registers. A list may hold less than there is: what the principal may not use is left out of some, and clusters
 // that ended more than 30 days ago without being pinned are gone. What is not in the list can't be named then.
-var listings = map[fabric.OutsideKind]listing{
+var registers = map[fabric.OutsideKind]register{
 	fabric.NamedPipeline:  {path: "/api/2.0/pipelines", query: url.Values{"max_results": {"100"}}, field: "statuses", id: "pipeline_id", name: "name", filter: pipelinesNamed},
 	fabric.NamedWarehouse: {path: "/api/2.0/sql/warehouses", query: url.Values{"page_size": {"100"}}, field: "warehouses", id: "id", name: "name"},
 	fabric.NamedPolicy:    {path: "/api/2.0/policies/clusters/list", field: "policies", id: "policy_id", name: "name"},
@@ -62,7 +62,7 @@ const mostFiltered = 4
 
 // named looks for things of one kind by their names. Names are compared as they are: upper and lower case differ.
 func (w *Workspace) named(ctx context.Context, kind fabric.OutsideKind, of []fabric.Outside) (map[fabric.Outside]fabric.Sight, error) {
-	l := listings[kind]
+	l := registers[kind]
 	queries := []url.Values{{}}
 	if l.filter != nil && len(of) <= mostFiltered {
 		queries = nil
@@ -90,7 +90,7 @@ func (w *Workspace) named(ctx context.Context, kind fabric.OutsideKind, of []fab
 
 // listNamed reads all pages of a listing and adds the ids that it holds by their names, each once. Its error means
 // that there may be things that it did not see.
-func (w *Workspace) listNamed(ctx context.Context, l listing, query url.Values, ids map[string][]string) error {
+func (w *Workspace) listNamed(ctx context.Context, l register, query url.Values, ids map[string][]string) error {
 	all := maps.Clone(l.query)
 	if all == nil {
 		all = url.Values{}

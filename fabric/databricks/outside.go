@@ -79,7 +79,7 @@ func (w *Workspace) Outside(ctx context.Context, things []fabric.Outside) (map[f
 			scope, _, _ := strings.Cut(t.Name, "/")
 			scopes[scope] = append(scopes[scope], t)
 		default:
-			if _, listed := listings[t.Kind]; listed {
+			if _, listed := registers[t.Kind]; listed {
 				names[t.Kind] = append(names[t.Kind], t)
 			}
 		}
