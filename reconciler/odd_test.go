@@ -35,7 +35,7 @@ state: STATE
 policies:
   p: {prune: {max: 9, percent: 100}, heal: true}
 fabrics:
-  production: {databricks: {host: "WORKSPACE", token: "${env:TOKEN}"}, prophecy_ids: [4004]}
+  production: {databricks: {host: "WORKSPACE", token: "${env:TOKEN}", managed_by: none}, prophecy_ids: [4004]}
 projects:
   odd: {git: "file://REPOSITORIES/project", prophecy_id: 3224, poll: 1s}
 deployments:

@@ -60,6 +60,17 @@ func (w *Workspace) Jobs() []Job {
 	return out
 }
 
+// Job is one job; false where it is not there.
+func (w *Workspace) Job(id int64) (Job, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	j := w.state.jobs[id]
+	if j == nil {
+		return Job{}, false
+	}
+	return j.export(), true
+}
+
 // byHand is who makes the changes that go past the API.
 const byHand = "someone@selvage.example"
 
@@ -320,10 +331,8 @@ func (w *Workspace) jobCommand(c *call, rest string) (any, error) {
 	}
 	switch c.method + " " + verb {
 	case "GET ":
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if j := w.state.jobs[id]; j != nil {
-			return j.export(), nil
+		if j, found := w.Job(id); found {
+			return j, nil
 		}
 		return nil, ErrNoJob(id)
 	case "PATCH ":

@@ -208,13 +208,16 @@ func (w *Workspace) render(j *job, expand bool) ([]byte, *failure) {
 	return text, nil
 }
 
-// lean is settings without the zero values that nobody sent, at the top and in tasks.
+// zeroDefaults are the numbers that are 0 where nobody sent one.
+var zeroDefaults = []string{"timeout_seconds", "max_retries", "min_retry_interval_millis"}
+
+// lean is settings without the zero values that are defaults, at the top and in tasks.
 func lean(settings map[string]any) map[string]any {
 	out := maps.Clone(settings)
 	strip := func(object map[string]any) {
 		maps.DeleteFunc(object, func(field string, v any) bool {
 			nothing, isObject := v.(map[string]any)
-			return v == json.Number("0") || isObject && len(nothing) == 0 || field == "run_if" && v == "ALL_SUCCESS"
+			return slices.Contains(zeroDefaults, field) && v == json.Number("0") || isObject && len(nothing) == 0 || field == "run_if" && v == "ALL_SUCCESS"
 		})
 	}
 	strip(out)
