@@ -109,9 +109,9 @@ func (x *shapeSite) planOne(k fabric.Key, res fabric.Resource, settings map[stri
 	desired.Add(res)
 	in := x.input(desired, fabric.NewLive(time.Now(), true, x.root, []fabric.Object{obj}, nil))
 	in.Owned = map[fabric.Key]reconciler.Owning{k: o}
-	in.Outside = map[fabric.Outside]fabric.Presence{}
+	in.Outside = map[fabric.Outside]fabric.Sight{}
 	for _, t := range res.Outside {
-		in.Outside[t] = fabric.Present
+		in.Outside[t] = fabric.Sight{Presence: fabric.Present}
 	}
 	return change(x.t, reconciler.NewPlan(in), k)
 }

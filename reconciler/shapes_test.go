@@ -56,10 +56,10 @@ func shapeWorlds() []shapeWorld {
 	for i := range worlds {
 		worlds[i].edits, worlds[i].heals = 8, 1
 	}
-	worlds[0].edits, worlds[0].heals, worlds[0].takes = 1000, 6, 3
+	worlds[0].edits, worlds[0].heals, worlds[0].takes = 1000, 3, 2
 	worlds[1].edits, worlds[1].heals, worlds[1].takes = 40, 2, 1 // with policies
 	worlds[6].heals, worlds[6].takes = 2, 1                      // unlikely
-	return append(worlds, shapeWorld{name: "large", o: emulator.Options{}, large: true, edits: 2, heals: 1, says: configs.ManagedByDescription})
+	return append(worlds, shapeWorld{name: "large", o: emulator.Options{}, large: true, says: configs.ManagedByDescription})
 }
 
 // TestShapes deploys every definition of testdata/shapes to every kind of workspace. In each: what was deployed is no
@@ -85,7 +85,7 @@ func TestShapes(t *testing.T) {
 			})
 		}
 	})
-	if total.edits < 10_000 || total.healed < 1500 || total.ignored < 500 {
+	if total.deployed > 1000 && (total.edits < 10_000 || total.healed < 1000 || total.ignored < 500) {
 		t.Errorf("too little was edited: %+v", total)
 	}
 	shapesReport(t, "shapes: %d definitions in %d workspaces in %.0f s: %d deployed, %d refused as expected, %d live edits planned for (%d of them no drift, %d refused by the workspace), %d put right, %d fields taken out of definitions",
@@ -147,7 +147,10 @@ func inShapeWorld(t *testing.T, sw shapeWorld, shapes []shape) shapeCounts {
 		x.forgetting("deployed", live)
 	}
 
-	heals := x.plansEdits(live, &n)
+	var heals map[fabric.Key][]edit
+	if sw.edits > 0 {
+		heals = x.plansEdits(live, &n)
+	}
 	for round := range sw.heals {
 		x.heal(live, heals, round, &n)
 	}

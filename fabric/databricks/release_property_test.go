@@ -165,6 +165,7 @@ func TestRandomReleases(t *testing.T) {
 		r := g.release(t, 12)
 		b := binding()
 		b.ProjectID, b.Overlay = "3224", g.overlay()
+		b.ManagedBy = []string{"", configs.ManagedByDescription, configs.ManagedByLock}[seed%3]
 		if g.rarely() {
 			b.ProphecyURL = "https://app.prophecy.io"
 		}
