@@ -80,11 +80,12 @@ func (b *Builder) Build(ctx context.Context, s Source) (*Release, []configs.Find
 		return nil, nil, fmt.Errorf("build %s at %s: %w", project, commit, err)
 	}
 	defer leave()
-	p, findings, err := ReadProject(t, root)
+	p, findings, err := readProject(t, root, b.store, s.Isolation)
 	if err != nil {
 		return nil, findings, fmt.Errorf("build %s at %s: %w", project, commit, err)
 	}
-	r := &Release{Project: project, Path: p.Path, Commit: commit, Version: p.Version, Jobs: p.Jobs, Pipelines: p.Pipelines, Configurations: p.Configurations}
+	r := &Release{Project: project, Path: p.Path, Commit: commit, Version: p.Version, Jobs: p.Jobs, Pipelines: p.Pipelines, Configurations: p.Configurations,
+		Files: p.Files, Folders: p.Folders}
 	problems, err := b.pipelines(ctx, t, r.Path, r.Pipelines)
 	if err != nil {
 		return nil, findings, fmt.Errorf("build %s at %s: %w", project, commit, err)

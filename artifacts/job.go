@@ -155,6 +155,11 @@ func (r *reader) definition(j *Job) error {
 	d := definition{job: j, project: &r.project, files: map[string]placed{}}
 	d.read(doc)
 	r.runs = append(r.runs, d.runs...)
+	if settings, field, err := Request(doc); err == nil {
+		if err := r.sources(j, settings, field); err != nil {
+			return err
+		}
+	}
 	if j.FabricID != "" && j.FabricUID != "" && j.FabricID != j.FabricUID {
 		r.found(configs.JobFabricDiffers, j.File+": fabric_id",
 			fmt.Sprintf("it says %s, fabricUID in %s says %s and decides", j.FabricID, r.file, j.FabricUID))

@@ -24,6 +24,8 @@ type Project struct {
 	Pipelines []Pipeline // by key
 	// Configurations are the files that jobs read at run time, by Owner and Name.
 	Configurations []Configuration
+	Files          []File   // that jobs name by their paths in the repository; by Path
+	Folders        []Folder // the same of folders
 }
 
 // ErrNotProject is what ReadProject returns for a folder without a pbt_project.yml.
@@ -35,15 +37,24 @@ var ErrNotProject = errors.New("not a project")
 // be read, or the tree could not be. What is wrong with one job or pipeline is a finding; a job that
 // can't be deployed carries it in Blocked as well.
 func ReadProject(t Tree, root string) (*Project, []configs.Finding, error) {
+	return readProject(t, root, nil, nil)
+}
+
+// readProject is ReadProject which also keeps the files that jobs name, and looks for hosts in them that match the
+// patterns of isolation.
+func readProject(t Tree, root string, keep *Store, isolation []string) (*Project, []configs.Finding, error) {
 	r, top, err := openProject(t, root)
 	if err != nil {
 		return nil, nil, err
 	}
+	r.keep, r.isolation = keep, isolation
 	for _, read := range []func([]ymlEntry) error{r.pipelines, r.jobs, r.configurations} {
 		if err := read(top); err != nil {
 			return nil, nil, err
 		}
 	}
+	sort.Slice(r.project.Files, func(i, k int) bool { return r.project.Files[i].Path < r.project.Files[k].Path })
+	sort.Slice(r.project.Folders, func(i, k int) bool { return r.project.Folders[i].Path < r.project.Folders[k].Path })
 	for _, j := range r.project.Jobs {
 		r.findings = append(r.findings, j.Blocked...)
 	}
@@ -56,7 +67,7 @@ func openProject(t Tree, root string) (*reader, []ymlEntry, error) {
 	if !fs.ValidPath(root) {
 		return nil, nil, fmt.Errorf("%w: %q is not a folder of the repository; give the folder of %s relative to its root", ErrNotProject, root, ProjectFile)
 	}
-	r := &reader{tree: t, root: root, file: path.Join(root, ProjectFile)}
+	r := &reader{tree: t, root: root, gathered: map[string]gathered{}, file: path.Join(root, ProjectFile)}
 	src, err := readFile(t, r.file, maxYML)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -88,6 +99,12 @@ type reader struct {
 	findings []configs.Finding
 
 	configured int // bytes of configurations so far
+
+	gathered   map[string]gathered // files and folders that jobs name
+	taken      int                 // files among them
+	takenBytes int
+	keep       *Store   // for their contents; nil keeps none
+	isolation  []string // see Calls
 }
 
 func (r *reader) found(code configs.Code, subject, particulars string) {

@@ -87,6 +87,15 @@ func describe(p *Project, findings []configs.Finding, err error) string {
 		}
 		fmt.Fprintf(&b, "%s of %s in %s: %s\n", c.Name, c.Owner, c.File, state)
 	}
+	for _, f := range p.Files {
+		fmt.Fprintf(&b, "file %s, %d bytes, notebook %q\n", f.Path, f.Size, f.Notebook)
+	}
+	for _, d := range p.Folders {
+		fmt.Fprintf(&b, "folder %s\n", d.Path)
+		for _, f := range d.Files {
+			fmt.Fprintf(&b, "    %s, %d bytes, notebook %q\n", f.Path, f.Size, f.Notebook)
+		}
+	}
 	for _, f := range findings {
 		fmt.Fprintf(&b, "%s %s\n    at %s\n    %s\n", f.Level(), f.Code, f.Subject, f.Text)
 	}

@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"path"
 	"sort"
 
 	"selvage/configs"
@@ -32,7 +33,9 @@ type Release struct {
 	// repository; by Key, which is that of their Subscription.
 	Subscribed     []Pipeline
 	Configurations []Configuration
-	Artifacts      []Artifact // each once, by SHA-256
+	Files          []File     // of the repository that jobs name; by Path
+	Folders        []Folder   // the same of folders
+	Artifacts      []Artifact // what the store holds of it, each once, by SHA-256; files among them
 }
 
 // Configuration is one instance of a configuration that jobs read from a file at run time, unlike those
@@ -137,17 +140,18 @@ type Artifact struct {
 	SHA256 string
 	Name   string // file name
 	Size   int64
-	Kind   string // "wheel", "jar"
+	Kind   string // "wheel", "jar", "file"
 }
 
 // digest is the identity of a release: SHA-256 over the JSON of this form. Keys are sorted, so equal
 // content gives equal bytes. Fields are only ever added under a new form name: a release that has none
-// of what the second form adds keeps the digest that it always had.
+// of what the second and third form add keeps the digest that it always had.
 func (r *Release) digest() string {
 	type job struct{ Key, Digest string }
 	type artifact struct{ Pipeline, Name, SHA256 string }
 	type jar struct{ Pipeline, Scala, Name, SHA256 string }
 	type configuration struct{ Owner, Name, File, SHA256 string }
+	type source struct{ Path, SHA256 string }
 	form := struct {
 		Form, Project, Path, Commit string
 		Jobs                        []job
@@ -155,6 +159,8 @@ func (r *Release) digest() string {
 		Subscribed                  []artifact      `json:",omitempty"`
 		Jars                        []jar           `json:",omitempty"`
 		Configurations              []configuration `json:",omitempty"`
+		Files                       []source        `json:",omitempty"`
+		Folders                     []source        `json:",omitempty"`
 	}{Form: "selvage release 1", Project: r.Project, Path: r.Path, Commit: r.Commit}
 	for _, j := range r.Jobs {
 		form.Jobs = append(form.Jobs, job{j.Key, j.Digest})
@@ -185,7 +191,16 @@ func (r *Release) digest() string {
 		}
 		form.Configurations = append(form.Configurations, configuration{c.Owner, c.Name, c.File, sum})
 	}
-	if len(form.Subscribed)+len(form.Jars)+len(form.Configurations) > 0 {
+	for _, f := range r.Files {
+		form.Files = append(form.Files, source{f.Path, f.SHA256})
+	}
+	for _, f := range r.Folders {
+		form.Folders = append(form.Folders, source{f.Path, f.Digest})
+	}
+	switch {
+	case len(form.Files)+len(form.Folders) > 0:
+		form.Form = "selvage release 3"
+	case len(form.Subscribed)+len(form.Jars)+len(form.Configurations) > 0:
 		form.Form = "selvage release 2"
 	}
 	sort.Slice(form.Jobs, func(i, k int) bool { return form.Jobs[i].Key < form.Jobs[k].Key })
@@ -200,7 +215,7 @@ func (r *Release) digest() string {
 	return hexDigest(b)
 }
 
-// collect fills Artifacts from the pipelines: each file once, in the order of its SHA-256.
+// collect fills Artifacts from the pipelines and the files of the repository: each once, in the order of its SHA-256.
 func (r *Release) collect() {
 	seen := map[Artifact]bool{}
 	r.Artifacts = nil
@@ -217,6 +232,15 @@ func (r *Release) collect() {
 				add(p.Jars[version])
 			}
 		}
+	}
+	files := func(list []File) {
+		for _, f := range list {
+			add(&Artifact{SHA256: f.SHA256, Name: path.Base(f.Path), Size: f.Size, Kind: "file"})
+		}
+	}
+	files(r.Files)
+	for _, f := range r.Folders {
+		files(f.Files)
 	}
 	sort.Slice(r.Artifacts, func(i, k int) bool {
 		a, b := r.Artifacts[i], r.Artifacts[k]

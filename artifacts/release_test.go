@@ -16,7 +16,9 @@ func TestReleaseDigest(t *testing.T) {
 		Pipelines: []Pipeline{{Key: "pipelines/a", Tree: "t", Artifact: wheel}, {Key: "pipelines/b", Tree: "u", Language: "scala"}},
 	}
 	const head = `"Project":"hello","Path":"p","Commit":"c","Jobs":[{"Key":"jobs/x","Digest":"d1"},{"Key":"jobs/y","Digest":"d2"}],"Artifacts":[{"Pipeline":"pipelines/a","Name":"a-1.whl","SHA256":"w1"}]`
-	subscribed, jars, configured := first, first, first
+	subscribed, jars, configured, sources := first, first, first, first
+	sources.Files = []File{{Path: "n/a.py", SHA256: "f1", Notebook: "PYTHON"}}
+	sources.Folders = []Folder{{Path: "models", Digest: "t1", Files: []File{{Path: "x.sql", SHA256: "f2"}}}}
 	subscribed.Subscribed = []Pipeline{{Key: "7/pipelines/z@1", Artifact: wheel}, {Key: "7/pipelines/b@1", Jars: map[string]*Artifact{"2.13": jar}}}
 	jars.Pipelines = []Pipeline{first.Pipelines[0], {Key: "pipelines/b", Jars: map[string]*Artifact{"2.13": jar, "2.12": wheel}}}
 	configured.Configurations = []Configuration{{Owner: "o", Name: "qa", File: "f.json", Content: []byte("{}")}, {Owner: "o", Name: "x", File: "g.json", Blocked: &configs.Finding{}}}
@@ -25,6 +27,7 @@ func TestReleaseDigest(t *testing.T) {
 		`{"Form":"selvage release 2",` + head + `,"Subscribed":[{"Pipeline":"7/pipelines/z@1","Name":"a-1.whl","SHA256":"w1"}],"Jars":[{"Pipeline":"7/pipelines/b@1","Scala":"2.13","Name":"b.jar","SHA256":"j1"}]}`: subscribed,
 		`{"Form":"selvage release 2",` + head + `,"Jars":[{"Pipeline":"pipelines/b","Scala":"2.12","Name":"a-1.whl","SHA256":"w1"},{"Pipeline":"pipelines/b","Scala":"2.13","Name":"b.jar","SHA256":"j1"}]}`:         jars,
 		`{"Form":"selvage release 2",` + head + `,"Configurations":[{"Owner":"o","Name":"qa","File":"f.json","SHA256":"` + hexDigest([]byte("{}")) + `"},{"Owner":"o","Name":"x","File":"g.json","SHA256":""}]}`:     configured,
+		`{"Form":"selvage release 3",` + head + `,"Files":[{"Path":"n/a.py","SHA256":"f1"}],"Folders":[{"Path":"models","SHA256":"t1"}]}`:                                                                            sources,
 	} {
 		if got := r.digest(); got != hexDigest([]byte(want)) {
 			t.Errorf("%s is not the digest of %s", got, want)

@@ -139,6 +139,9 @@ const (
 	SubscriptionMissing  Code = "subscription_missing"
 	ConfigurationMissing Code = "configuration_missing"
 	SecretInGit          Code = "secret_in_git"
+	FileMissing          Code = "file_missing"
+	FileIncludes         Code = "file_includes"
+	NotNotebook          Code = "not_a_notebook"
 )
 
 // wheels
@@ -257,6 +260,10 @@ var codes = map[Code]meaning{
 	SubscriptionMissing:  {Skip, "the job names a pipeline of another project that its release does not hold: its live job stays as it is", "release that project with the pipeline in it, or subscribe to a release that has it, and release again"},
 	ConfigurationMissing: {Skip, "a configuration can't be read: the live jobs that use it stay as they are", "save it again in the authoring tool, or take it off pbt_project.yml, and release again"},
 	SecretInGit:          {Alarm, "a secret stands in the repository, readable by everybody who can read it", "revoke it, put a reference in its place, and release again"},
+
+	FileMissing:  {Skip, "the job names a file by its path in the repository that can't be taken from there: its live job stays as it is", "commit the file, mend the path, or write the full path of one that is on the fabric, such as /Workspace/..., and release again"},
+	FileIncludes: {Skip, "a file of the job names another one by a relative path, which will not lie beside it on the fabric: its live job stays as it is", "put what it needs into the file itself, or name the other one by its full path on the fabric, and release again"},
+	NotNotebook:  {Skip, "the job runs a file as a notebook that is none: its live job stays as it is", "save it as a notebook, or run it with a spark_python_task, and release again"},
 
 	SetupRefused:   {Skip, "a setup.py asks for something that no wheel is built from here", "mend the setup.py and release again"},
 	SetupUnbounded: {Skip, "a setup.py exceeds what evaluating it may use", "mend the setup.py and release again"},

@@ -96,7 +96,9 @@ type Binding struct {
 	// Jobs are globs over job keys ("jobs/daily_*") that select instead.
 	Jobs []string
 	// Root is the folder that artifacts are uploaded to, as Live.Root gave it.
-	Root    string
+	Root string
+	// Sources is the folder of what can't lie there, as Live.Sources gave it.
+	Sources string `json:",omitempty"`
 	Overlay configs.Overlay
 	// Isolation are patterns over the hosts that no job may call, but those whose key matches Allow.
 	Isolation []string

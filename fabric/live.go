@@ -36,6 +36,8 @@ type Live struct {
 	// Unseen says why there may be resources that no listing shows to this principal, in a few words; empty where
 	// it sees everything. Complete says nothing about those: what is not listed may be there.
 	Unseen string
+	// Sources is the folder for what can't lie in Root, such as notebooks; empty where all can.
+	Sources string
 	// Pending are intents that the fabric has taken in and that the objects do not show yet, by nonce,
 	// each with the Receipt of its step. A fabric that shows at once what it was sent has none. An
 	// open intent that stands here was carried out: looking for its nonce among the objects of a
@@ -128,6 +130,7 @@ func (l *Live) Updated(newer *Live) *Live {
 	updated := NewLive(l.At, l.Complete, l.Root, objects, gone)
 	updated.Doubt = l.Doubt
 	updated.Principal, updated.Unseen = l.Principal, l.Unseen
+	updated.Sources = l.Sources
 	return updated
 }
 

@@ -52,6 +52,9 @@ type Blob struct {
 	Name   string // file name
 	Size   int64  // bytes
 	Path   string // full path on the fabric
+	// Notebook is the language of the notebook that the fabric makes of the file, PYTHON, SQL, SCALA, R or
+	// JUPYTER; empty where it stays a file.
+	Notebook string
 	// Content is what the file holds where Render made it (a script with its placeholders filled); nil
 	// for an artifact, which the store has.
 	Content []byte `json:"-"`

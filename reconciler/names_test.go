@@ -29,7 +29,9 @@ func refersTo(k fabric.Key, x string, things ...fabric.Outside) fabric.Resource 
 func TestNewPlanNames(t *testing.T) {
 	live := fabric.Outside{Kind: fabric.NamedJob, Name: "theirs"}
 	theirs := func(id string) fabric.Object { return fabric.Object{ID: id, Kind: "job", Name: "theirs"} }
-	found := func(s fabric.Sight) map[fabric.Outside]fabric.Sight { return map[fabric.Outside]fabric.Sight{warehouse: s} }
+	found := func(s fabric.Sight) map[fabric.Outside]fabric.Sight {
+		return map[fabric.Outside]fabric.Sight{warehouse: s}
+	}
 	one := fabric.Alone([]string{"w1"})
 	ask := []fabric.Outside{warehouse}
 	for _, tt := range []struct {

@@ -284,7 +284,7 @@ func (rd *round) render() error {
 	b := fabric.Binding{
 		Installation: rd.Installation, Deployment: rd.name, Tag: rd.target.Name, Version: rd.target.Version,
 		ProjectID: rd.d.Project.ProphecyID, ProphecyURL: rd.d.Project.ProphecyURL, FabricIDs: rd.d.Fabric.ProphecyIDs,
-		Jobs: rd.d.Jobs, Root: rd.live.Root, Overlay: rd.d.Overlay, Isolation: rd.Config.Isolation, Allow: rd.d.Allow, ManagedBy: rd.d.Fabric.Databricks.ManagedBy,
+		Jobs: rd.d.Jobs, Root: rd.live.Root, Sources: rd.live.Sources, Overlay: rd.d.Overlay, Isolation: rd.Config.Isolation, Allow: rd.d.Allow, ManagedBy: rd.d.Fabric.Databricks.ManagedBy,
 	}
 	if b.Guardrails = rd.d.Fabric.Guardrails; b.Guardrails != nil {
 		b.Deployer = rd.live.Principal

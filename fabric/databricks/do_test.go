@@ -248,7 +248,7 @@ func TestNothingWithoutAnIntent(t *testing.T) {
 		}
 	}
 	ctx := fabric.WithPermit(t.Context(), fabric.Intent{Nonce: "n", Op: fabric.OpDelete}, nil)
-	if _, _, err := r.w.stat(ctx, "/Workspace/x"); err != nil {
+	if _, _, err := r.w.stat(ctx, fabric.Blob{Path: "/Workspace/x"}); err != nil {
 		t.Errorf("a read under a permit: %v", err)
 	}
 	if n := r.e.Count("POST *"); n != 0 {

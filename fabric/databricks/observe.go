@@ -33,6 +33,7 @@ func (w *Workspace) Observe(ctx context.Context, s fabric.Scope) (*fabric.Live, 
 	if err != nil {
 		return nil, fmt.Errorf("look at fabric %s (%s): %w", w.name, w.host, err)
 	}
+	live.Sources = sourcesRoot(live.Root, live.Principal)
 	return live, nil
 }
 

@@ -46,6 +46,7 @@ func Render(r *artifacts.Release, b fabric.Binding) (*fabric.Desired, []configs.
 		pipelines:      map[string]*artifacts.Pipeline{},
 		subscribed:     map[string]*artifacts.Pipeline{},
 		configurations: r.Configurations,
+		release:        r,
 		drafts:         map[fabric.Key]*draft{},
 		names:          map[string][]fabric.Key{},
 		keys:           map[fabric.Key]bool{},
@@ -91,6 +92,7 @@ type rendering struct {
 	pipelines      map[string]*artifacts.Pipeline // own ones, by key
 	subscribed     map[string]*artifacts.Pipeline // of other projects, by the key of the subscription
 	configurations []artifacts.Configuration
+	release        *artifacts.Release
 	drafts         map[fabric.Key]*draft
 	names          map[string][]fabric.Key // of the jobs, to their keys
 	keys           map[fabric.Key]bool     // of the jobs
@@ -153,6 +155,7 @@ func (n *rendering) job(j *artifacts.Job) {
 	n.overlay(d)
 	n.strip(d)
 	n.files(d)
+	n.sources(d)
 	d.explicit()
 	n.managed(d)
 	n.link(d)

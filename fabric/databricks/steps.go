@@ -3,6 +3,7 @@ package databricks
 import (
 	"encoding/json"
 	"path"
+	"regexp"
 	"slices"
 
 	"selvage/fabric"
@@ -26,8 +27,7 @@ func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
 			if _, ok := uploads[b.Path]; ok {
 				continue
 			}
-			folder := path.Base(path.Dir(b.Path)) // named by what it holds: of two with one file in common each has its own
-			id := "upload " + folder[:min(12, len(folder))] + "/" + path.Base(b.Path)
+			id := uploadID(b.Path)
 			uploads[b.Path] = id
 			steps = append(steps, fabric.Step{ID: id, Blobs: []fabric.Blob{b}})
 			before = append(before, id)
@@ -54,6 +54,18 @@ func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
 		before = append(before, s.ID)
 	}
 	return append(steps, deletions(deletes, before)...)
+}
+
+// digestFolder is a folder that is named by what it holds, and what lies in it: of two with one file in common each
+// has its own.
+var digestFolder = regexp.MustCompile(`/([0-9a-f]{12})[0-9a-f]{52}(/.*)$`)
+
+func uploadID(p string) string {
+	if m := digestFolder.FindStringSubmatch(p); m != nil {
+		return "upload " + m[1] + m[2]
+	}
+	folder := path.Base(path.Dir(p))
+	return "upload " + folder[:min(12, len(folder))] + "/" + path.Base(p)
 }
 
 func stepID(c fabric.Change) string { return string(c.Action) + " " + string(c.Key) }

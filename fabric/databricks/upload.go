@@ -50,10 +50,13 @@ func (w *Workspace) put(ctx context.Context, b fabric.Blob, j fabric.Journal) fa
 	if !strings.HasPrefix(b.Path, "/Workspace/") && !strings.HasPrefix(b.Path, "/Volumes/") || path.Clean(b.Path) != b.Path {
 		return fabric.Result{Status: fabric.Refused, Err: errors.New("the path is not below /Workspace or /Volumes")}
 	}
+	if b.Notebook != "" && strings.HasPrefix(b.Path, "/Volumes/") {
+		return fabric.Result{Status: fabric.Refused, Err: errors.New("a volume holds no notebooks")}
+	}
 	if w.known(b) {
 		return fabric.Result{Status: fabric.Done}
 	}
-	size, there, err := w.stat(ctx, b.Path)
+	size, there, err := w.stat(ctx, b)
 	switch {
 	case err != nil:
 		status := meaning(err)
@@ -71,8 +74,8 @@ func (w *Workspace) put(ctx context.Context, b fabric.Blob, j fabric.Journal) fa
 			Text: fmt.Sprintf("upload %s (%d bytes) to %s", b.Name, b.Size, b.Path)},
 		send: func(ctx context.Context) (string, error) { return b.Path, w.transfer(ctx, b, there) },
 		look: func(ctx context.Context) (string, bool, error) {
-			size, there, err := w.stat(ctx, b.Path)
-			return b.Path, there && size == b.Size, err
+			size, there, err := w.stat(ctx, b)
+			return b.Path, there && (size == b.Size || b.Notebook != ""), err
 		},
 		repeatable: true,
 	}, j)
@@ -95,8 +98,14 @@ func (w *Workspace) remember(b fabric.Blob) {
 	w.uploaded[b.Path] = b.Size
 }
 
-// stat looks for a file. size is -1 where the workspace does not say.
-func (w *Workspace) stat(ctx context.Context, p string) (size int64, there bool, err error) {
+// stat looks for a file, or a notebook. size is -1 where the workspace does not say; that of a notebook means
+// nothing, since it is kept in a form of the workspace's own.
+func (w *Workspace) stat(ctx context.Context, b fabric.Blob) (size int64, there bool, err error) {
+	p := b.Path
+	want := "FILE"
+	if b.Notebook != "" {
+		want = "NOTEBOOK"
+	}
 	var e *CallError
 	if strings.HasPrefix(p, "/Volumes/") {
 		a, err := w.read(ctx, call{method: http.MethodHead, path: filesPath + httpclient.EncodeMultiSegmentPathParameter(p)})
@@ -122,9 +131,9 @@ func (w *Workspace) stat(ctx context.Context, p string) (size int64, there bool,
 		return 0, false, nil
 	case err != nil:
 		return 0, false, err
-	case status.Type != "FILE":
+	case status.Type != want:
 		return 0, false, fmt.Errorf("a %s is in its place; move it away", strings.ToLower(w.redact(status.Type)))
-	case status.Size == nil:
+	case status.Size == nil, b.Notebook != "":
 		return -1, true, nil
 	}
 	return *status.Size, true, nil
@@ -137,7 +146,7 @@ func (w *Workspace) transfer(ctx context.Context, b fabric.Blob, overwrite bool)
 		return err
 	}
 	defer f.Close()
-	if strings.HasPrefix(b.Path, "/Volumes/") {
+	if strings.HasPrefix(b.Path, "/Volumes/") { // no notebook: put refuses it
 		err = w.toVolume(ctx, b, f, overwrite)
 	} else {
 		err = w.toWorkspace(ctx, b, f, overwrite)
@@ -148,7 +157,7 @@ func (w *Workspace) transfer(ctx context.Context, b fabric.Blob, overwrite bool)
 		return f.err
 	case !overwrite && errors.As(err, &e) && e.exists():
 		// Somebody was faster, or an earlier attempt of ours arrived late.
-		size, there, lookErr := w.stat(ctx, b.Path)
+		size, there, lookErr := w.stat(ctx, b)
 		if lookErr == nil && there && (size == b.Size || size < 0) {
 			return nil
 		}
@@ -172,21 +181,25 @@ func (w *Workspace) toWorkspace(ctx context.Context, b fabric.Blob, f *verified,
 	if _, err := w.post(ctx, mkdirsPath, map[string]any{"path": path.Dir(b.Path)}); err != nil {
 		return err
 	}
-	format := "AUTO"
-	if b.Content != nil {
-		format = "RAW" // a script that begins like a notebook would become one, under another name
-	}
+	format, language := importAs(b)
 	if b.Size <= maxJSONImport {
 		content, err := io.ReadAll(f)
 		if err != nil {
 			return err
 		}
-		_, err = w.post(ctx, importPath, map[string]any{"path": b.Path, "format": format, "overwrite": overwrite, "content": base64.StdEncoding.EncodeToString(content)})
+		body := map[string]any{"path": b.Path, "format": format, "overwrite": overwrite, "content": base64.StdEncoding.EncodeToString(content)}
+		if language != "" {
+			body["language"] = language
+		}
+		_, err = w.post(ctx, importPath, body)
 		return err
 	}
 	var form bytes.Buffer
 	mw := multipart.NewWriter(&form)
-	for _, field := range [][2]string{{"path", b.Path}, {"format", format}, {"overwrite", strconv.FormatBool(overwrite)}} {
+	for _, field := range [][2]string{{"path", b.Path}, {"format", format}, {"language", language}, {"overwrite", strconv.FormatBool(overwrite)}} {
+		if field[1] == "" {
+			continue
+		}
 		if err := mw.WriteField(field[0], field[1]); err != nil {
 			return err
 		}
@@ -205,6 +218,20 @@ func (w *Workspace) toWorkspace(ctx context.Context, b fabric.Blob, f *verified,
 		contentType: mw.FormDataContentType(),
 	})
 	return err
+}
+
+// importAs is the format that a file is imported in, and the language of a notebook. A source that begins like a
+// notebook would become one with AUTO, under another name.
+func importAs(b fabric.Blob) (format, language string) {
+	switch {
+	case b.Notebook == "JUPYTER":
+		return "JUPYTER", ""
+	case b.Notebook != "":
+		return "SOURCE", b.Notebook
+	case strings.HasSuffix(b.Name, ".whl"), strings.HasSuffix(b.Name, ".jar"):
+		return "AUTO", ""
+	}
+	return "RAW", ""
 }
 
 // verified reads a blob and gives its last bytes only when all of them have the digest that they

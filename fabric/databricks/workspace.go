@@ -150,3 +150,12 @@ func (w *Workspace) artifactRoot(ctx context.Context) (string, error) {
 	w.mu.Unlock()
 	return root, nil
 }
+
+// sourcesRoot is the folder for what can't lie in a volume: one of the principal's own. It is empty where the artifacts
+// lie in the workspace anyway.
+func sourcesRoot(root, principal string) string {
+	if !strings.HasPrefix(root, "/Volumes/") || principal == "" {
+		return ""
+	}
+	return "/Workspace/Users/" + principal + "/.selvage/artifacts"
+}

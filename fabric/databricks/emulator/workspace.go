@@ -133,6 +133,7 @@ type Unverified struct {
 	MultipartLimit       int64         // bytes of a multipart import; default 450 MB
 	VolumeParents        bool          // a file in a volume needs its folder to be there
 	PipelineMissingIs403 bool          // a pipeline that is not there: 403, as for one that the caller may not see
+	NotebookSizes        bool          // get-status of a notebook shows a size, which is not that of what was imported
 	ClusterFilterIgnored bool          // clusters/list gives clusters of every source, whatever is asked for
 	LikeIgnoresCase      bool          // the filter of the list of pipelines takes no notice of upper and lower case
 	BudgetPolicy         string        // effective_budget_policy_id of every job that names none

@@ -1,0 +1,5 @@
+# Databricks notebook source
+print("clean")
+
+# COMMAND ----------
+# MAGIC %md daily

@@ -1,0 +1,2 @@
+# Databricks notebook source
+print("a script that begins like a notebook")
