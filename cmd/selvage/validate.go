@@ -149,7 +149,12 @@ func validateProjects(ctx context.Context, dir string, c *check) error {
 			}
 			p.Error, c.Valid = err.Error(), false
 		} else {
-			p.Jobs, p.Pipelines, p.Wheels = len(release.Jobs), len(release.Pipelines), len(release.Artifacts)
+			p.Jobs, p.Pipelines = len(release.Jobs), len(release.Pipelines)
+			for _, a := range release.Artifacts {
+				if a.Kind != "file" {
+					p.Wheels++
+				}
+			}
 			more, err := rendered(release, isolation)
 			if err != nil {
 				return err

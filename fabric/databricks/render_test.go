@@ -106,7 +106,7 @@ func shownAs(t *testing.T, r *artifacts.Release, d *fabric.Desired, findings []c
 			fmt.Fprintf(&b, "needs %s\n", n)
 		}
 		for _, blob := range res.Blobs {
-			fmt.Fprintf(&b, "blob %s\n", blob.Path)
+			fmt.Fprintf(&b, "blob %s\n", strings.TrimSuffix(blob.Path+" "+blob.Notebook, " "))
 			for line := range strings.Lines(string(blob.Content)) {
 				fmt.Fprintf(&b, "  | %s\n", strings.TrimSuffix(line, "\n"))
 			}
@@ -185,7 +185,7 @@ func TestRenderGolden(t *testing.T) {
 			}
 			r := releaseOf(t, definitions)
 			r.Pipelines = append(r.Pipelines, more.Pipelines...)
-			r.Subscribed, r.Configurations = more.Subscribed, more.Configurations
+			r.Subscribed, r.Configurations, r.Files, r.Folders = more.Subscribed, more.Configurations, more.Files, more.Folders
 			before := fmt.Sprintf("%+v", r)
 			d, findings := render(t, r, b)
 			got := shownAs(t, r, d, findings)

@@ -14,6 +14,7 @@ import (
 func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
 	var steps []fabric.Step
 	uploads := map[string]string{} // path -> step
+	named := map[string]bool{}     // steps that upload
 	creates := map[fabric.Key]string{}
 	var before []string // what deletions wait for
 	for _, c := range changes {
@@ -28,6 +29,10 @@ func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
 				continue
 			}
 			id := uploadID(b.Path)
+			if named[id] { // the same bytes in two places
+				id = "upload " + b.Path
+			}
+			named[id] = true
 			uploads[b.Path] = id
 			steps = append(steps, fabric.Step{ID: id, Blobs: []fabric.Blob{b}})
 			before = append(before, id)
