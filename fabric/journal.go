@@ -11,21 +11,23 @@ import (
 type Intent struct {
 	Nonce string // NewNonce; for a create it is in the mark too
 	Op    Op
-	Keys  []Key  // the resources it concerns; empty for an upload
-	ID    string // of the live resource; empty for a create, and for a commit, whose keys name what it touches
-	Sent  []Doc  // one per key, as sent without the mark, zero for one that is deleted; empty for an upload and a delete
-	Text  string // for people: "reset job 8812 (jobs/daily_revenue)"
+	Keys  []Key    // the resources it concerns; empty for an upload
+	ID    string   // of the live resource; empty for a create, and for a commit, whose keys name what it touches
+	Sent  []Doc    // one per key, as sent without the mark, zero for one that is deleted; empty for an upload and a delete
+	Paths []string // of the files that it puts somewhere or removes, for an upload and a collect
+	Text  string   // for people: "reset job 8812 (jobs/daily_revenue)"
 }
 
 // Op is what a request does.
 type Op string
 
 const (
-	OpUpload Op = "upload"
-	OpCreate Op = "create"
-	OpUpdate Op = "update" // a move too: Keys holds the key that the resource has after it
-	OpDelete Op = "delete"
-	OpCommit Op = "commit" // creates, updates, moves and deletes of several resources at once, all or none
+	OpUpload  Op = "upload"
+	OpCollect Op = "collect" // removes artifacts that nothing names; it concerns no resource
+	OpCreate  Op = "create"
+	OpUpdate  Op = "update" // a move too: Keys holds the key that the resource has after it
+	OpDelete  Op = "delete"
+	OpCommit  Op = "commit" // creates, updates, moves and deletes of several resources at once, all or none
 )
 
 // Journal is where a fabric writes down what it is about to do, before it does it (law 2).
@@ -49,12 +51,12 @@ type Permit struct {
 type permitKey struct{}
 
 // WithPermit returns a context that carries the right to send the intent's requests: one request
-// for a create, an update, a delete or a commit; any number for an upload, which may be repeated safely.
+// for a create, an update, a delete or a commit; any number for an upload and a collect, which may be repeated safely.
 //
 // still, where it is not nil, is asked before each of them whether it may still be sent: a request may
 // have waited for its turn while a newer release arrived.
 func WithPermit(ctx context.Context, i Intent, still func() error) context.Context {
-	return context.WithValue(ctx, permitKey{}, &Permit{Nonce: i.Nonce, once: i.Op != OpUpload, still: still})
+	return context.WithValue(ctx, permitKey{}, &Permit{Nonce: i.Nonce, once: i.Op != OpUpload && i.Op != OpCollect, still: still})
 }
 
 var (

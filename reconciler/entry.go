@@ -87,6 +87,8 @@ type intentMade struct {
 	Changes []string        `json:"changes,omitempty"` // digests, one per key
 	Release string          `json:"release"`
 	Version string          `json:"version"`
+	// Paths are the files that an upload puts on the fabric and a collect removes from there.
+	Paths []string `json:"paths,omitempty"`
 }
 
 func (i intentMade) action(n int) fabric.Action {

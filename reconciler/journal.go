@@ -37,7 +37,7 @@ func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, 
 	if err := j.still(); err != nil {
 		return nil, err
 	}
-	m := intentMade{Op: i.Op, Keys: i.Keys, ID: i.ID, Release: j.rd.target.Release, Version: j.rd.target.Version}
+	m := intentMade{Op: i.Op, Keys: i.Keys, ID: i.ID, Release: j.rd.target.Release, Version: j.rd.target.Version, Paths: i.Paths}
 	for n, k := range i.Keys {
 		c := j.changes[k]
 		m.Kind = c.Kind

@@ -70,7 +70,7 @@ func (w *Workspace) put(ctx context.Context, b fabric.Blob, j fabric.Journal) fa
 	}
 	r := w.perform(ctx, mutation{
 		class: uploads(b.Path),
-		intent: fabric.Intent{Nonce: fabric.NewNonce(), Op: fabric.OpUpload,
+		intent: fabric.Intent{Nonce: fabric.NewNonce(), Op: fabric.OpUpload, Paths: []string{b.Path},
 			Text: fmt.Sprintf("upload %s (%d bytes) to %s", b.Name, b.Size, b.Path)},
 		send: func(ctx context.Context) (string, error) { return b.Path, w.transfer(ctx, b, there) },
 		look: func(ctx context.Context) (string, bool, error) {

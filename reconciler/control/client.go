@@ -133,3 +133,10 @@ func (c *Client) Suspend(ctx context.Context, s reconciler.Suspension) error {
 func (c *Client) Resume(ctx context.Context, target, _ string) error {
 	return c.do(ctx, http.MethodPost, "/v1/resume", nil, reconciler.Suspension{Target: target}, nil)
 }
+
+// Collect implements reconciler.Operator. By is not sent.
+func (c *Client) Collect(ctx context.Context, r reconciler.CollectRequest) (found reconciler.Collected, err error) {
+	r.By = ""
+	err = c.do(ctx, http.MethodPost, "/v1/collect", nil, r, &found)
+	return found, err
+}

@@ -146,6 +146,13 @@ func handler(life context.Context, o reconciler.Operator) http.Handler {
 		defer context.AfterFunc(life, cancel)()
 		return o.Apply(ctx, a)
 	})
+	handle(mux, "POST /v1/collect", func(r *http.Request, c reconciler.CollectRequest) (any, error) {
+		c.By = asked(r)
+		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+		defer cancel()
+		defer context.AfterFunc(life, cancel)()
+		return o.Collect(ctx, c)
+	})
 	handle(mux, "POST /v1/suspend", func(r *http.Request, s reconciler.Suspension) (any, error) {
 		s.By = asked(r)
 		return nil, o.Suspend(r.Context(), s)
