@@ -34,20 +34,34 @@ type symptom struct {
 const lookTime = time.Minute
 
 func (a *app) doctorCommand() *cobra.Command {
+	var grantsFor string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check that everything the configuration names can be reached and used",
 		Long: `Checks the configuration, the state, every repository and every fabric: can we reach it, log in to it, and see all of
 it? Writes nothing to any of them, and works beside a running daemon.
 
+With --grants it prints instead what the principal of a fabric needs there at least, ready for an admin: from the
+configuration, and from what was last sent to the fabric where there is a state.
+
 Exit status: 0 all is well, 1 something is not.`,
-		Example: "  selvage doctor --credentials /etc/selvage/credentials",
+		Example: "  selvage doctor --credentials /etc/selvage/credentials\n  selvage doctor --grants production",
 		GroupID: host,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.config()
 			if err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("grants") {
+				g, err := grantsOf(cmd.Context(), c, grantsFor)
+				if err != nil {
+					return err
+				}
+				if a.asJSON() {
+					return a.printJSON(g)
+				}
+				return a.print(a.screen.grants(g))
 			}
 			found := examine(cmd.Context(), c)
 			if err := cmd.Context().Err(); err != nil {
@@ -64,6 +78,7 @@ Exit status: 0 all is well, 1 something is not.`,
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&grantsFor, "grants", "", "print what the principal of this `FABRIC` needs")
 	return a.printsData(cmd)
 }
 

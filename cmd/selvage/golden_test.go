@@ -16,6 +16,7 @@ import (
 	"selvage/artifacts"
 	"selvage/configs"
 	"selvage/fabric"
+	"selvage/fabric/databricks"
 	"selvage/reconciler"
 	"selvage/reconciler/ledger"
 )
@@ -143,6 +144,22 @@ func TestGolden(t *testing.T) {
 			{About: "project hello", Text: "poll https://git.example.com/hello.git: \x1b[2Jaccess denied", Next: "see that auth may read it"},
 			{About: "fabric production", Check: "log in", OK: true, Text: "as deployer@shop.example"},
 			{About: "fabric production", Check: "read jobs", OK: true, Note: true, Text: "of 40 of them, read one by one, the list differs in 1; the jobs themselves are believed. job 8812: schedule.quartz_cron_expression"},
+		})},
+		{"doctor_grants", s.grants(grants{Fabric: "production", Host: "https://prod.example.com", Principal: "4f1c0a3e-0000-4000-8000-000000000000",
+			From: "the overlays of 2 deployments and 14 jobs as last sent", Grants: databricks.Grants(databricks.Needs{
+				Principal: "4f1c0a3e-0000-4000-8000-000000000000", Artifacts: "/Volumes/main/selvage/artifacts/prod",
+				Overlays: []configs.Overlay{{RunAs: configs.RunAs{ServicePrincipal: "6e1b0c7a-0000-4000-8000-000000000000"}, JobClusters: []configs.ClusterOverlay{{Key: "*", Merge: map[string]any{"policy_id": "9A3F"}}}}},
+			})})},
+		{"doctor_grants_own", s.grants(grants{Fabric: "qa", Host: "https://qa.example.com", Principal: "PRINCIPAL", Unasked: "ask who logs in: no answer", From: "the overlays of 1 deployment and 0 jobs as last sent",
+			Grants: databricks.Grants(databricks.Needs{Principal: "PRINCIPAL", SeesOwn: true, Overlays: []configs.Overlay{{RunAs: configs.RunAs{User: "lead@shop.example"}}}})})},
+		{"artifacts", s.collected([]reconciler.Collected{
+			{Fabric: "production", Root: "/Volumes/main/selvage/artifacts", Kept: reconciler.KeptFiles{Jobs: 14, Releases: 6, Files: 1, Young: 2, Foreign: 1}, Files: []fabric.File{
+				{Path: "/Volumes/main/selvage/artifacts/41ce07aa00000000000000000000000000000000000000000000000000000000/clean_orders-1.0-py3-none-any.whl", Size: 12_345, Modified: noon.Add(-30 * 24 * time.Hour)},
+				{Path: "/Volumes/main/selvage/artifacts/9d0211bb00000000000000000000000000000000000000000000000000000000/\x1b[2Jodd.sh", Size: 70, Modified: noon.Add(-9 * 24 * time.Hour)},
+				{Path: "/Volumes/main/selvage/artifacts/aa0211bb00000000000000000000000000000000000000000000000000000000/big.jar", Size: 20 << 20, Modified: noon.Add(-400 * 24 * time.Hour)}}},
+			{Fabric: "qa", Root: "/Workspace/Users/deployer@shop.example/.selvage/artifacts", Files: []fabric.File{}, Kept: reconciler.KeptFiles{Jobs: 3}},
+			{Fabric: "development", Root: "/Workspace/Users/deployer@shop.example/.selvage/artifacts", Removed: true, Files: []fabric.File{
+				{Path: "/Workspace/Users/deployer@shop.example/.selvage/artifacts/41ce07aa00000000000000000000000000000000000000000000000000000000/x.whl", Size: -1, Modified: noon.Add(-8 * 24 * time.Hour)}}},
 		})},
 		{"validate", s.check(check{Config: "selvage.yaml", Problems: configs.Problems{{File: "selvage.yaml", Line: 3, Column: 5, Message: `unknown key "fo"`, Source: "    fo: bar", Next: "remove it"}}, Projects: []projectCheck{
 			{Path: "prophecy", Name: "Hello", Jobs: 3, Pipelines: 4, Wheels: 4, Findings: []configs.Finding{configs.Found(configs.PipelineUnlisted, "pipelines/old", "")}, Contents: contents(surveyed("prophecy", "Hello"))},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,8 @@ type check struct {
 	Projects    []projectCheck    `json:"projects,omitempty"`
 	From        *survey           `json:"from,omitempty"` // what a repository holds
 
-	isolation []string // of the configuration, if one was read
+	isolation []string            // of the configuration, if one was read
+	as        *configs.Deployment // whose jobs the project's are checked as; nil for nobody's
 }
 
 // projectCheck is what building a project in a folder came to.
@@ -43,24 +45,28 @@ type projectCheck struct {
 }
 
 func (a *app) validateCommand() *cobra.Command {
-	var project, from string
+	var project, from, deployment string
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration, or a project folder",
 		Long: `Checks the configuration, with the files that it includes, and lists what each deployment comes to. With
 --project it reads the projects below a folder instead and builds them, as a release of that content would be
-read and built: fit for a check of pull requests. With --from it reads a repository instead and lists its projects, their
+read and built: fit for a check of pull requests. With --deployment too it takes the jobs that this deployment selects, with
+its overlay and the guardrails of its fabric. With --from it reads a repository instead and lists its projects, their
 jobs and pipelines, and which project each release tag belongs to; it builds nothing. (Give --config too to check
 that as well.) Nothing is written but a temporary folder.
 
 Exit status: 0 all is well, 1 it is not.`,
-		Example: "  selvage validate\n  selvage validate --project . --output json\n  selvage validate --from https://git.example.com/data/hello.git",
+		Example: "  selvage validate\n  selvage validate --project . --output json\n  selvage validate --project . --deployment hello@production\n  selvage validate --from https://git.example.com/data/hello.git",
 		GroupID: host,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := check{Valid: true}
-			if project == "" && from == "" || a.file != "" {
-				if err := a.validateConfig(&c); err != nil {
+			if deployment != "" && project == "" {
+				return hinted("name its folder with --project DIR", "--deployment %s is about a project folder", deployment)
+			}
+			if project == "" && from == "" || a.file != "" || deployment != "" {
+				if err := a.validateConfig(&c, deployment); err != nil {
 					return err
 				}
 			}
@@ -89,11 +95,12 @@ Exit status: 0 all is well, 1 it is not.`,
 		},
 	}
 	cmd.Flags().StringVar(&project, "project", "", "check the projects below the folder `DIR`")
+	cmd.Flags().StringVar(&deployment, "deployment", "", "check the project's jobs as those of this `DEPLOYMENT`")
 	cmd.Flags().StringVar(&from, "from", "", "list what the repository `GIT_URL` holds")
 	return a.printsData(cmd)
 }
 
-func (a *app) validateConfig(c *check) error {
+func (a *app) validateConfig(c *check, deployment string) error {
 	file, err := a.configFile()
 	if err != nil {
 		return err
@@ -102,6 +109,12 @@ func (a *app) validateConfig(c *check) error {
 	loaded, err := configs.Load(file, configs.Options{Credentials: a.credentials})
 	if err == nil {
 		c.Deployments, c.isolation = deploymentsOf(loaded), loaded.Isolation
+		if deployment != "" {
+			var ok bool
+			if c.as, ok = loaded.Deployment(deployment); !ok {
+				return hinted("selvage validate lists the deployments", "unknown deployment %q", deployment)
+			}
+		}
 		return nil
 	}
 	c.Valid = false
@@ -155,7 +168,7 @@ func validateProjects(ctx context.Context, dir string, c *check) error {
 					p.Wheels++
 				}
 			}
-			more, err := rendered(release, isolation)
+			more, err := rendered(release, isolation, c.as)
 			if err != nil {
 				return err
 			}
@@ -170,12 +183,18 @@ func validateProjects(ctx context.Context, dir string, c *check) error {
 
 // rendered are the findings of carrying all jobs of a release over to a workspace, beside those that the release
 // already has. What only a configuration can say (the project's id and the authoring tool's address) is made up, so
-// that it can't be missing.
-func rendered(r *artifacts.Release, isolation []string) ([]configs.Finding, error) {
-	desired, findings, err := databricks.Render(r, fabric.Binding{
+// that it can't be missing. With a deployment they are its jobs, as it would have them.
+func rendered(r *artifacts.Release, isolation []string, as *configs.Deployment) ([]configs.Finding, error) {
+	b := fabric.Binding{
 		Deployment: "check", Tag: "Check/1.0.0", Version: "1.0.0", ProjectID: "1", ProphecyURL: "https://tool.invalid",
 		Jobs: []string{"**"}, Root: "/Workspace/check", Isolation: isolation,
-	})
+	}
+	if as != nil {
+		b.Deployment, b.Jobs, b.FabricIDs, b.Overlay, b.Allow = as.Name(), as.Jobs, as.Fabric.ProphecyIDs, as.Overlay, as.Allow
+		b.ManagedBy, b.Guardrails = as.Fabric.Databricks.ManagedBy, as.Fabric.Guardrails
+		b.ProjectID, b.ProphecyURL = cmp.Or(as.Project.ProphecyID, b.ProjectID), cmp.Or(as.Project.ProphecyURL, b.ProphecyURL)
+	}
+	desired, findings, err := databricks.Render(r, b)
 	if err != nil {
 		return nil, err
 	}

@@ -302,7 +302,7 @@ func (w *Workspace) Remove(ctx context.Context, files []fabric.File, j fabric.Jo
 		},
 		look: func(ctx context.Context) (string, bool, error) {
 			for _, p := range paths {
-				if _, there, err := w.stat(ctx, p); err != nil || there {
+				if there, err := w.there(ctx, p); err != nil || there {
 					return "", false, err
 				}
 			}
@@ -315,6 +315,22 @@ func (w *Workspace) Remove(ctx context.Context, files []fabric.File, j fabric.Jo
 		r.Err = fmt.Errorf("remove artifacts from fabric %s: %w", w.name, r.Err)
 	}
 	return r
+}
+
+// there reports that something of that path is there, whatever it is.
+func (w *Workspace) there(ctx context.Context, p string) (bool, error) {
+	var err error
+	var e *CallError
+	volume := strings.HasPrefix(p, "/Volumes/")
+	if volume {
+		_, err = w.read(ctx, call{method: http.MethodHead, path: filesPath + httpclient.EncodeMultiSegmentPathParameter(p)})
+	} else {
+		err = w.get(ctx, statusPath, map[string]any{"path": p}, &struct{}{})
+	}
+	if errors.As(err, &e) && (e.missing() || volume && e.Status == http.StatusNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // removeEmpty removes the folders of files that are gone, from the deepest on, as far as they are empty.

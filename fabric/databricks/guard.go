@@ -39,13 +39,9 @@ func (n *rendering) guard(d *draft) {
 			texts = append(texts, fmt.Sprintf("and %d more", len(found)-i))
 			break
 		}
-		text := v.text
-		if i > 0 {
-			text = v.at.String() + " " + text
-		}
-		texts = append(texts, text)
+		texts = append(texts, v.at.String()+" "+v.text)
 	}
-	d.block(configs.Guardrail, found[0].at, strings.Join(texts, "; "))
+	d.block(configs.Guardrail, nil, strings.Join(texts, "; "))
 }
 
 // guardAccess notes who may not stand in the access list, which is no part of the settings.
