@@ -85,6 +85,13 @@ const (
 	Changed           Code = "changed"
 	Drifted           Code = "drifted"
 	Pruned            Code = "pruned"
+	Protected         Code = "protected"
+	ActiveRunsFound   Code = "active_runs"
+	InQuarantine      Code = "in_quarantine"
+	QuarantineEdited  Code = "quarantine_edited"
+	LeftFabric        Code = "left_fabric"
+	StillElsewhere    Code = "still_elsewhere"
+	LiveChanged       Code = "live_changed"
 	Moved             Code = "moved"
 	MoveUnclear       Code = "move_unclear"
 	LabelsOnly        Code = "labels_only"
@@ -208,6 +215,13 @@ var codes = map[Code]meaning{
 	Changed:           {Note, "the release differs from what is live", ""},
 	Drifted:           {Note, "what is live was changed by somebody else", ""},
 	Pruned:            {Note, "the release no longer holds the resource", ""},
+	Protected:         {Note, "the release no longer holds the job, and protect: keeps it as it is", "take the pattern out of protect: in selvage.yaml when the job may go"},
+	ActiveRunsFound:   {Wait, "runs of the job are under way, so that it is not deleted yet", "wait for them, or end them in the workspace; active_runs: cancel under prune of the policy ends them by itself"},
+	InQuarantine:      {Wait, "the job is paused and renamed before it is deleted", "put it into git again if it is still needed: the live job then goes on as it was"},
+	QuarantineEdited:  {Block, "somebody changed the job after it was paused and renamed, so that it is not deleted", "delete it by hand if nobody needs it, or put it into git again"},
+	LeftFabric:        {Note, "git moved the job to another fabric: it is paused here, and no longer managed", ""},
+	StillElsewhere:    {Wait, "git moved the job here, and it is not paused yet on the fabric that it left", "let the other deployment pause it, or pause it there by hand"},
+	LiveChanged:       {Wait, "what is live changed since the plan was made; it is compared again before anything is written", ""},
 	LabelsOnly:        {Note, "only fields that name the release differ; they ride along with the next change", ""},
 	Released:          {Note, "the configuration no longer covers the resource: it is left as it is, and no longer managed", ""},
 	Unstable:          {Note, "a field is still different after it was written; it is left alone until the release changes it", "see whether a cluster policy or another tool sets it"},

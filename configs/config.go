@@ -121,20 +121,15 @@ type Policy struct {
 	Name  string
 	Prune Prune
 	Heal  bool // put drift right
-}
-
-// Prune is the budget of deletions in one plan: min(Max, max(1, floor(Percent% of what is owned))).
-// Max 0 deletes nothing.
-type Prune struct {
-	Max     int // 0 or more
-	Percent int // 0 to 100
+	// Protect are doublestar patterns over keys of jobs that are kept when git no longer holds them.
+	Protect []string
 }
 
 // DefaultPolicy is the name of the policy of deployments that name none.
 const DefaultPolicy = "default"
 
 func defaultPolicy(name string) *Policy {
-	return &Policy{Name: name, Prune: Prune{Max: 5, Percent: 20}, Heal: true}
+	return &Policy{Name: name, Prune: Prune{Max: 5, Percent: 20, ActiveRuns: RunsWait}, Heal: true}
 }
 
 // Deployment is one project on one fabric.
@@ -153,6 +148,9 @@ type Deployment struct {
 	Moved map[string]string
 	// Allow are doublestar patterns over the keys of jobs that may call the hosts of Config.Isolation.
 	Allow []string
+	// Protect are doublestar patterns over keys of jobs that are kept when git no longer holds them, beside those
+	// of Policy: see Protected.
+	Protect []string
 	// Digest is the SHA-256, in hex, of everything in the configuration that bears on this deployment:
 	// its project, fabric and policy too. Two loads that give one digest mean the same for it. Other projects
 	// of the file are not in it, though a job may name a pipeline of theirs.

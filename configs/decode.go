@@ -267,14 +267,10 @@ func (l *loader) policy(name string, v value) *Policy {
 		p.Heal, _ = l.boolean(v)
 	}
 	if v, ok := m.values["prune"]; ok {
-		if prune, ok := l.mapping(v, &pruneScope); ok {
-			if v, ok := prune.values["max"]; ok {
-				p.Prune.Max = l.integer(v, 1_000_000)
-			}
-			if v, ok := prune.values["percent"]; ok {
-				p.Prune.Percent = l.integer(v, 100)
-			}
-		}
+		l.prune(v, &p.Prune)
+	}
+	if v, ok := m.values["protect"]; ok {
+		p.Protect = l.jobs(v)
 	}
 	return p
 }

@@ -60,6 +60,9 @@ func (l *loader) entry(v value, c *Config, out []*Deployment, first map[string]p
 	if v, ok := m.values["moved"]; ok {
 		common.Moved = l.moved(v)
 	}
+	if v, ok := m.values["protect"]; ok {
+		common.Protect = l.jobs(v)
+	}
 	if v, ok := m.values["isolation"]; ok {
 		common.Allow = l.allowed(v)
 	}

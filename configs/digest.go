@@ -26,7 +26,7 @@ func digest(c *Config) string {
 	}
 	for _, d := range c.Deployments {
 		d.Digest = sum(doc{"version": 1, "name": d.Name(), "project": projects[d.Project.Name], "fabric": fabrics[d.Fabric.Name],
-			"policy": policies[d.Policy.Name], "mode": d.Mode, "follow": d.Follow, "jobs": d.Jobs, "overlay": d.Overlay, "moved": d.Moved, "allow": d.Allow, "isolation": c.Isolation})
+			"policy": policies[d.Policy.Name], "mode": d.Mode, "follow": d.Follow, "jobs": d.Jobs, "overlay": d.Overlay, "moved": d.Moved, "protect": d.Protect, "allow": d.Allow, "isolation": c.Isolation})
 		deployments[d.Name()] = d.Digest
 	}
 	return sum(doc{"version": 2, "state": c.State, "isolation": c.Isolation, "fabrics": fabrics, "projects": projects, "policies": policies, "deployments": deployments})
@@ -47,7 +47,7 @@ func (p *Project) doc() doc {
 }
 
 func (p *Policy) doc() doc {
-	return doc{"name": p.Name, "prune": []int{p.Prune.Max, p.Prune.Percent}, "heal": p.Heal}
+	return doc{"name": p.Name, "prune": []any{p.Prune.Max, p.Prune.Percent, p.Prune.Quarantine, p.Prune.ActiveRuns}, "heal": p.Heal, "protect": p.Protect}
 }
 
 func sum(d doc) string {

@@ -37,7 +37,7 @@ fabrics:
     prophecy_ids: [4004]
     defaults: {policy: quick}
 policies:
-  careful: {prune: {max: 1, percent: 10}, heal: false}
+  careful: {prune: {max: 1, percent: 10, quarantine: 24h, active_runs: wait}, heal: false, protect: [jobs/pay_*]}
   quick: {}
 projects:
   hello:
@@ -59,6 +59,7 @@ deployments:
     follow: {tag: "Hello/*", order: semver}
     jobs: ["jobs/*"]
     moved: {jobs/old: jobs/new}
+    protect: [jobs/keep]
     isolation: {allow: [jobs/calls]}
     overlay:
       config_instance: prod
@@ -134,10 +135,14 @@ func TestDigestOfDeployments(t *testing.T) {
 		{"auth: password", `password: "${credential:token}"`, `password: "${credential:other}"`, ofHello},
 		{"auth: ssh_key", "${credential:git_key}", "${credential:git_key}${credential:git_key}", ofRisk},
 		{"auth: known_hosts", "/etc/known_hosts", "/etc/known_hosts2", ofRisk},
-		{"a policy: prune", "{max: 1, percent: 10}", "{max: 1}", one + " " + onQA},
+		{"a policy: prune", "{max: 1, percent: 10, quarantine: 24h, active_runs: wait}", "{max: 1}", one + " " + onQA},
 		{"a policy: heal", "heal: false", "heal: true", one + " " + onQA},
 		{"prune: max", "max: 1", "max: 2", one + " " + onQA},
 		{"prune: percent", "percent: 10", "percent: 11", one + " " + onQA},
+		{"prune: quarantine", "quarantine: 24h", "quarantine: 48h", one + " " + onQA},
+		{"prune: active_runs", "active_runs: wait", "active_runs: cancel", one + " " + onQA},
+		{"a policy: protect", "[jobs/pay_*]", "[jobs/pay_*, jobs/tax]", one + " " + onQA},
+		{"a deployment: protect", "[jobs/keep]", "[jobs/kept]", one},
 		{"a deployment: project", "- project: hello\n    fabric: prod", "- project: hello\n    fabric: extra", "-hello@prod +hello@extra"},
 		{"a deployment: fabric", "    fabric: prod\n", "    fabrics: [prod, extra]\n", "+hello@extra"},
 		{"a deployment: projects", `projects: ["*"]`, "projects: [hello]", "-risk@prod -risk@qa"},
@@ -179,6 +184,8 @@ func TestDigestOfDeployments(t *testing.T) {
 		// Other words for the same.
 		{"", "config_instance: prod", `"config_instance": 'prod'   # as before`, "="},
 		{"", "    poll: 1m\n", "", "="},
+		{"", ", active_runs: wait", "", "="},
+		{"", "quarantine: 24h", "quarantine: 1440m", "="},
 		{"", "order: semver", `"order": "semver"`, "="},
 		{"", `tags: {env: prod}`, "tags:\n        env: prod", "="},
 		{"", "fabrics: [qa, prod]", "fabrics: [prod, qa]", "="},

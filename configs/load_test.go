@@ -133,8 +133,8 @@ func TestLoadFull(t *testing.T) {
 	risk := &Project{Name: "risk", Git: "git@git.example.com:data/risk.git", Poll: time.Minute,
 		Auth: GitAuth{SSHKey: NewSecret("-----BEGIN OPENSSH PRIVATE KEY-----\n" + token + "\n-----END OPENSSH PRIVATE KEY-----"), KnownHosts: absolute}}
 	local := &Project{Name: "local", Git: "file:///srv/git/local.git", Path: ".", Poll: time.Minute}
-	standard := &Policy{Name: "default", Prune: Prune{5, 20}, Heal: true}
-	careful := &Policy{Name: "careful", Prune: Prune{0, 20}, Heal: false}
+	standard := &Policy{Name: "default", Prune: Prune{5, 20, 0, RunsWait}, Heal: true}
+	careful := &Policy{Name: "careful", Prune: Prune{0, 20, 24 * time.Hour, RunsCancel}, Heal: false, Protect: []string{"jobs/payroll_*"}}
 	want := &Config{
 		File:     "testdata/good/full.yaml",
 		Files:    []string{file},
@@ -144,7 +144,7 @@ func TestLoadFull(t *testing.T) {
 		Policies: map[string]*Policy{"default": standard, "careful": careful},
 		Deployments: []*Deployment{
 			{Project: hello, Fabric: production, Policy: careful, Mode: Apply, Follow: Follow{Tag: "Hello/*", Order: Tagged},
-				Jobs:    []string{"jobs/daily_*", "jobs/{a,b}/**"},
+				Jobs: []string{"jobs/daily_*", "jobs/{a,b}/**"}, Protect: []string{"jobs/daily_close"},
 				Overlay: Overlay{ConfigInstance: "prod", Schedule: "enabled", Tags: map[string]string{"env": "prod", "Cost.Center": "a-1"}}},
 			{Project: hello, Fabric: qa, Policy: standard, Mode: Observe, Follow: Follow{Tag: "Hello/*", Order: Semver}},
 			{Project: local, Fabric: emulated, Policy: standard, Mode: Observe, Follow: Follow{Branch: "main"}, Jobs: []string{"jobs/*"}},

@@ -24,9 +24,9 @@ var (
 	defaultsScope   = scope{"defaults", []string{"policy", "mode", "follow", "overlay"}}
 	projectScope    = scope{"a project", []string{"git", "path", "prophecy_id", "prophecy_url", "tags", "poll", "auth"}}
 	authScope       = scope{"auth", []string{"username", "password", "ssh_key", "known_hosts"}}
-	policyScope     = scope{"a policy", []string{"prune", "heal"}}
-	pruneScope      = scope{"prune", []string{"max", "percent"}}
-	deploymentScope = scope{"a deployment", []string{"project", "projects", "fabric", "fabrics", "except", "policy", "mode", "follow", "jobs", "moved", "isolation", "overlay"}}
+	policyScope     = scope{"a policy", []string{"prune", "heal", "protect"}}
+	pruneScope      = scope{"prune", []string{"max", "percent", "quarantine", "active_runs"}}
+	deploymentScope = scope{"a deployment", []string{"project", "projects", "fabric", "fabrics", "except", "policy", "mode", "follow", "jobs", "moved", "protect", "isolation", "overlay"}}
 	allowScope      = scope{"isolation of a deployment", []string{"allow"}}
 	followScope     = scope{"follow", []string{"branch", "tag", "order"}}
 	overlayScope    = scope{"overlay", []string{"config_instance", "schedule", "tags", "job_clusters", "parameters", "libraries", "notifications", "run_as", "patch"}}
@@ -41,7 +41,7 @@ var (
 // unbuilt keys are designed and not there yet, wherever they stand. To accept one would be to promise
 // what nobody keeps: a reader of `require: {approvals: 2}` believes that two people will be asked.
 var unbuilt = []string{
-	"after", "airflow", "hold", "listen", "protect", "quarantine", "require", "restart", "team", "teams", "window",
+	"after", "airflow", "hold", "listen", "require", "restart", "team", "teams", "window",
 }
 
 // value is a node with the way to it from the top of the file ("fabrics.qa.databricks.host").

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"time"
 
 	"selvage/configs"
 )
@@ -18,10 +19,20 @@ const (
 	Delete  Action = "delete"
 	Move    Action = "move"    // the same live resource under another key; fields may change along with it
 	Release Action = "release" // stop managing it, untouched
+	// Quarantine and Leave see to it that nothing starts the live resource by itself any more, and leave the rest of
+	// it as it is.
+	Quarantine Action = "quarantine" // before it is deleted; it gets another name too
+	Leave      Action = "leave"      // git moved it to another fabric; it is released once that is done
 )
 
-// Sends reports an action that sends a definition to the fabric.
-func (a Action) Sends() bool { return a == Create || a == Update || a == Move }
+// Sends reports an action that sends a definition to the fabric, or a part of one.
+func (a Action) Sends() bool { return a == Create || a == Update || a == Move || a.Rests() }
+
+// Rests reports an action after which nothing starts the resource by itself any more.
+func (a Action) Rests() bool { return a == Quarantine || a == Leave }
+
+// Goes reports an action that ends in the resource not being there: their number in one plan is limited.
+func (a Action) Goes() bool { return a == Delete || a == Quarantine }
 
 // Cause says where a difference comes from.
 type Cause string
@@ -62,12 +73,22 @@ type Change struct {
 	// Overlay is what the deployment's overlay did to the committed definition, also where it is live already.
 	Overlay []Field `json:"overlay,omitempty"`
 
+	// Until is when a resource in quarantine is deleted; zero for any other.
+	Until time.Time `json:"until,omitzero"`
+
 	Owner   Owner  `json:"-"`
 	Desired Doc    `json:"-"` // zero for a delete
 	Live    Doc    `json:"-"` // zero for a create
 	Mark    Mark   `json:"-"` // of the live resource; zero for a create
 	Needs   []Key  `json:"-"`
 	Blobs   []Blob `json:"-"`
+	// Sent is what stands as sent once an action that rests is done: what was sent before, with what the action
+	// changes. Desired is then what is live, with that.
+	Sent Doc `json:"-"`
+	// Runs says what a delete does about runs that are under way; empty: it waits for them.
+	Runs configs.ActiveRuns `json:"-"`
+	// Committed is the fabric id that the definition is committed for; empty where it is for none.
+	Committed string `json:"-"`
 }
 
 // Counts reports that the change makes a plan non-empty: something is to be written, now or when a
@@ -82,8 +103,17 @@ func (c Change) Digest() string {
 		Key, ID, Kind, Action, Desired string
 		Fields                         []Field
 		From                           string `json:",omitempty"`
-	}{string(c.Key), c.ID, string(c.Kind), string(c.Action), c.Desired.Digest(), c.Fields, string(c.From)})
+		Runs                           string `json:",omitempty"`
+	}{string(c.Key), c.ID, string(c.Kind), string(c.Action), c.Desired.Digest(), c.Fields, string(c.From), c.runs()})
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// runs is what the change does to runs that are under way; empty for nothing.
+func (c Change) runs() string {
+	if c.Action != Delete || c.Runs == configs.RunsWait {
+		return ""
+	}
+	return string(c.Runs)
 }
 
 // Step is a portion of work that is done, and fails, as one.

@@ -45,6 +45,10 @@ type Fabric interface {
 	// nothing was learnt.
 	Outside(ctx context.Context, things []Outside) (map[Outside]Sight, error)
 
+	// Active counts the runs that are under way of live resources of a kind, by their ids. One that it could not
+	// find out about is not in the result. It changes nothing. An error means that nothing was learnt.
+	Active(ctx context.Context, k Kind, ids []string) (map[string]int, error)
+
 	// Rules are the comparing rules for a kind; never nil.
 	Rules(k Kind) *Rules
 

@@ -5,13 +5,15 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"selvage/configs"
 )
 
 // Intent is what a fabric is about to do with one request, or, for an upload, with one file.
 type Intent struct {
 	Nonce string // NewNonce; for a create it is in the mark too
 	Op    Op
-	Keys  []Key    // the resources it concerns; empty for an upload
+	Keys  []Key    // the resources it concerns; empty for an upload and a cancel
 	ID    string   // of the live resource; empty for a create, and for a commit, whose keys name what it touches
 	Sent  []Doc    // one per key, as sent without the mark, zero for one that is deleted; empty for an upload and a delete
 	Paths []string // of the files that it puts somewhere or removes, for an upload and a collect
@@ -27,6 +29,7 @@ const (
 	OpCreate  Op = "create"
 	OpUpdate  Op = "update" // a move too: Keys holds the key that the resource has after it
 	OpDelete  Op = "delete"
+	OpCancel  Op = "cancel" // of a run, whose resource ID names; without keys, for nothing about what is owned changes
 	OpCommit  Op = "commit" // creates, updates, moves and deletes of several resources at once, all or none
 )
 
@@ -109,6 +112,9 @@ type Result struct {
 	Nonce  string // of the intent
 	Status Status
 	Err    error
+	// Held is set with Later where nothing went wrong: the fabric found a reason why the change has to wait. It is
+	// planned anew, and counts as no failure.
+	Held configs.Finding
 }
 
 // Status says what the loop should do next.

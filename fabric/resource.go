@@ -42,6 +42,8 @@ type Resource struct {
 	Overlay []Field
 	// Stripped says what was taken out of the committed definition, and why.
 	Stripped []configs.Finding
+	// Committed is the fabric id that the definition is committed for; empty where it is for none.
+	Committed string
 	// Outside are things that the resource can't do without and that others put on the fabric.
 	Outside []Outside
 }
@@ -79,12 +81,12 @@ const (
 type Desired struct {
 	resources  map[Key]Resource
 	unknown    map[Key]configs.Finding
-	unselected map[Key]bool
+	unselected map[Key]string // to the fabric id that it is committed for
 }
 
 // NewDesired returns an empty Desired to be filled by an adapter's Render.
 func NewDesired() *Desired {
-	return &Desired{resources: map[Key]Resource{}, unknown: map[Key]configs.Finding{}, unselected: map[Key]bool{}}
+	return &Desired{resources: map[Key]Resource{}, unknown: map[Key]configs.Finding{}, unselected: map[Key]string{}}
 }
 
 // Add puts a rendered resource in.
@@ -94,7 +96,10 @@ func (d *Desired) Add(r Resource) { d.resources[r.Key] = r }
 func (d *Desired) Block(k Key, why configs.Finding) { d.unknown[k] = why }
 
 // Unselect says that the release holds key but that the deployment does not select it.
-func (d *Desired) Unselect(k Key) { d.unselected[k] = true }
+func (d *Desired) Unselect(k Key) { d.UnselectFor(k, "") }
+
+// UnselectFor is Unselect of a key that is committed for a fabric id; empty where it is for none.
+func (d *Desired) UnselectFor(k Key, committed string) { d.unselected[k] = committed }
 
 // Lookup returns the resource and Present; Unknown where it could not be rendered; Absent
 // where the release does not hold it or the deployment does not select it.
@@ -116,7 +121,19 @@ func (d *Desired) Why(k Key) (configs.Finding, bool) {
 
 // Unselected reports that the release holds key and the deployment's configuration left it out:
 // what is live of it is released, not deleted (law 11).
-func (d *Desired) Unselected(k Key) bool { return d.unselected[k] }
+func (d *Desired) Unselected(k Key) bool {
+	_, ok := d.unselected[k]
+	return ok
+}
+
+// Committed is the fabric id that a key is committed for which the release holds, selected or not; empty where
+// that is none, or not known.
+func (d *Desired) Committed(k Key) string {
+	if r, ok := d.resources[k]; ok {
+		return r.Committed
+	}
+	return d.unselected[k]
+}
 
 // Keys are all keys that are Present or Unknown, sorted.
 func (d *Desired) Keys() []Key {

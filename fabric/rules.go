@@ -27,6 +27,10 @@ type Rules struct {
 	// Injected are objects in which a policy may add fields and map keys of its own, when the
 	// field named Policy in them is set.
 	Injected map[string]string
+	// Rest is a definition changed so that nothing starts the resource by itself any more, under another name
+	// unless that is empty or the kind's names can't change. sent is what was last sent, for fields that are not
+	// read back. Nil for a kind that nothing starts by itself.
+	Rest func(live, sent Doc, name string) Doc
 	// Label reports that a field by its name alone only says which release this is.
 	Label func(key string) bool
 }

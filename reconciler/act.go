@@ -46,6 +46,9 @@ func (rd *round) act(ctx context.Context) error {
 	rd.mu.Lock()
 	rd.wrote[rd.name] = time.Now().Add(1) // a look that began in this very instant did not see it
 	rd.mu.Unlock()
+	if left(touched(done)) {
+		rd.wakeSiblings()
+	}
 	if len(done) > 0 {
 		if pending, err := rd.unsettled(ctx, done); err != nil || pending {
 			return err
@@ -70,7 +73,8 @@ type tally struct {
 	done, refused, later, doubtful int
 	again                          time.Time // the latest that a fabric asked to wait for
 	first                          error     // of those that were not done
-	fatal                          error     // the ledger, a newer release, or the end of the daemon
+	held                           []fabric.Result
+	fatal                          error // the ledger, a newer release, or the end of the daemon
 }
 
 func (t *tally) add(s fabric.Status, again time.Time, err error) {
@@ -168,6 +172,10 @@ func (rd *round) carryOut(ctx context.Context) ([]fabric.Step, tally) {
 		}
 		whole := e.out.Status == fabric.Done
 		for n, r := range e.out.Results {
+			if r.Held.Code != "" {
+				t.held = append(t.held, r)
+				continue
+			}
 			t.add(r.Status, e.out.Again, r.Err)
 			if r.Status != fabric.Done {
 				whole = false
@@ -262,6 +270,7 @@ func touched(steps []fabric.Step) []fabric.Change {
 
 // conclude says what came of an apply, from a plan made after looking again.
 func (rd *round) conclude(ctx context.Context, t tally) error {
+	rd.hold(t.held)
 	rd.out.Plan = NewPlan(rd.planInput())
 	switch {
 	case errors.Is(t.fatal, errSuperseded):
@@ -295,6 +304,15 @@ func (rd *round) conclude(ctx context.Context, t tally) error {
 			return fmt.Errorf("%s: the fabric refused: %s", rd.name, message(t.first))
 		}
 		return errOver
+	case len(t.held) > 0:
+		rd.out.Result = t.held[0].Held
+		rd.out.Again = rd.leaveAlone(t.again, rd.out.Result.Text)
+		rd.mu.Lock()
+		b := rd.backOff[rd.name]
+		b.held = rd.out.Result
+		rd.backOff[rd.name] = b
+		rd.mu.Unlock()
+		return rd.ended(ctx, Applying)
 	case rd.out.Plan.Digest != "":
 		// Something is left that was not free, or that changed meanwhile: the next round sees to it.
 		rd.out.Result = rd.summary()
@@ -313,6 +331,16 @@ func (rd *round) conclude(ctx context.Context, t tally) error {
 	}
 	rd.out.Result = configs.Found(configs.Verified, rd.name, fmt.Sprintf("%d changed", t.done))
 	return rd.ended(ctx, Sound)
+}
+
+// hold notes what the fabric found a reason to hold back.
+func (rd *round) hold(rs []fabric.Result) {
+	for _, r := range rs {
+		if rd.held == nil {
+			rd.held = map[fabric.Key]configs.Finding{}
+		}
+		rd.held[r.Key] = r.Held
+	}
 }
 
 func message(err error) string {

@@ -4,21 +4,26 @@ import (
 	"fmt"
 	"strings"
 
+	"selvage/configs"
 	"selvage/fabric"
 )
 
 // Counts sums a plan up.
 type Counts struct {
-	Create   int `json:"create"`
-	Update   int `json:"update"`
-	Move     int `json:"move"`
-	Delete   int `json:"delete"`
-	Release  int `json:"release"`
-	Keep     int `json:"keep"`
-	Deferred int `json:"deferred"`
-	Blocked  int `json:"blocked"`
-	Labels   int `json:"labels"` // kept resources whose release labels will ride along
-	Drifted  int `json:"drifted"`
+	Create  int `json:"create"`
+	Update  int `json:"update"`
+	Move    int `json:"move"`
+	Delete  int `json:"delete"`
+	Release int `json:"release"`
+	// Quarantine are paused and renamed before they are deleted, Leave paused because git moved them to another fabric.
+	Quarantine int `json:"quarantine,omitempty"`
+	Leave      int `json:"leave,omitempty"`
+	Protected  int `json:"protected,omitempty"` // kept though the release no longer holds them
+	Keep       int `json:"keep"`
+	Deferred   int `json:"deferred"`
+	Blocked    int `json:"blocked"`
+	Labels     int `json:"labels"` // kept resources whose release labels will ride along
+	Drifted    int `json:"drifted"`
 }
 
 func (c Counts) String() string {
@@ -26,7 +31,7 @@ func (c Counts) String() string {
 	for _, p := range []struct {
 		n    int
 		word string
-	}{{c.Create, "create"}, {c.Update, "update"}, {c.Move, "move"}, {c.Delete, "delete"}, {c.Release, "released"}, {c.Deferred, "deferred"}, {c.Blocked, "blocked"}} {
+	}{{c.Create, "create"}, {c.Update, "update"}, {c.Move, "move"}, {c.Delete, "delete"}, {c.Quarantine, "into quarantine"}, {c.Leave, "leaving"}, {c.Release, "released"}, {c.Deferred, "deferred"}, {c.Blocked, "blocked"}, {c.Protected, "protected"}} {
 		if p.n > 0 {
 			word := p.word
 			if p.n > 1 && (word == "create" || word == "update" || word == "move" || word == "delete") {
@@ -60,8 +65,14 @@ func count(p *Plan) {
 			p.Counts.Move++
 		case c.Action == fabric.Delete:
 			p.Counts.Delete++
+		case c.Action == fabric.Quarantine:
+			p.Counts.Quarantine++
+		case c.Action == fabric.Leave:
+			p.Counts.Leave++
 		case c.Action == fabric.Release:
 			p.Counts.Release++
+		case c.Reason.Code == configs.Protected:
+			p.Counts.Protected++
 		default:
 			p.Counts.Keep++
 			if c.Labels > 0 {

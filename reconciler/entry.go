@@ -10,18 +10,19 @@ import (
 
 // Kinds of ledger entries. What each holds in its data is the type named beside it.
 const (
-	kindTag        ledger.Kind = "tag"      // tagSeen: a tag was seen first, moved, or its move was accepted
-	kindRelease    ledger.Kind = "release"  // Revision: a release was built for a deployment
-	kindPlan       ledger.Kind = "plan"     // planMade
-	kindApprove    ledger.Kind = "approve"  // approval
-	kindIntent     ledger.Kind = "intent"   // intentMade
-	kindOutcome    ledger.Kind = "outcome"  // outcomeSeen
-	kindPhase      ledger.Kind = "phase"    // phaseReached
-	kindRead       ledger.Kind = "read"     // readBack: what the fabric says right after an apply
-	kindAbsent     ledger.Kind = "absent"   // absence
-	kindRelinquish ledger.Kind = "released" // keysOf: no longer managed, untouched
-	kindTake       ledger.Kind = "taken"    // keysOf: managed again
-	kindSuspend    ledger.Kind = "suspend"  // suspension
+	kindTag        ledger.Kind = "tag"       // tagSeen: a tag was seen first, moved, or its move was accepted
+	kindRelease    ledger.Kind = "release"   // Revision: a release was built for a deployment
+	kindPlan       ledger.Kind = "plan"      // planMade
+	kindApprove    ledger.Kind = "approve"   // approval
+	kindIntent     ledger.Kind = "intent"    // intentMade
+	kindOutcome    ledger.Kind = "outcome"   // outcomeSeen
+	kindPhase      ledger.Kind = "phase"     // phaseReached
+	kindRead       ledger.Kind = "read"      // readBack: what the fabric says right after an apply
+	kindAbsent     ledger.Kind = "absent"    // absence
+	kindRelinquish ledger.Kind = "released"  // keysOf: no longer managed, untouched
+	kindTake       ledger.Kind = "taken"     // keysOf: managed again
+	kindCommitted  ledger.Kind = "committed" // committedFor: which fabrics definitions are for
+	kindSuspend    ledger.Kind = "suspend"   // suspension
 	kindResume     ledger.Kind = "resume"
 	kindDecide     ledger.Kind = "decide" // configs.Finding: the answer of a reconcile, when it changed
 	kindStart      ledger.Kind = "start"  // the daemon began, with which configuration
@@ -42,6 +43,11 @@ type Applied struct {
 	// Refused is the digest of the change that the fabric refused last, and Why what it said.
 	Refused string `json:"refused,omitempty"`
 	Why     string `json:"why,omitempty"`
+	// Committed is the fabric id that the definition was committed for when it was seen last; empty for none, and
+	// where nobody wrote it down.
+	Committed string `json:"committed,omitempty"`
+	// Quarantined is when it was paused and renamed, to be deleted later; zero for what runs.
+	Quarantined time.Time `json:"quarantined,omitzero"`
 }
 
 type tagSeen struct {
@@ -85,8 +91,12 @@ type intentMade struct {
 	ID      string          `json:"id,omitempty"`
 	Sent    []string        `json:"sent,omitempty"`    // digests, one per key
 	Changes []string        `json:"changes,omitempty"` // digests, one per key
-	Release string          `json:"release"`
-	Version string          `json:"version"`
+	// Read are digests of what will be read back, where an action leaves most of what is live as it is; empty or one per
+	// key. Committed are the fabric ids of the definitions likewise.
+	Read      []string `json:"read,omitempty"`
+	Committed []string `json:"committed,omitempty"`
+	Release   string   `json:"release"`
+	Version   string   `json:"version"`
 	// Paths are the files that an upload puts on the fabric and a collect removes from there.
 	Paths []string `json:"paths,omitempty"`
 }
@@ -155,6 +165,10 @@ type absent struct {
 	Absence
 	Keys []fabric.Key `json:"keys"`           // absent for the first time
 	Back []fabric.Key `json:"back,omitempty"` // in the release again
+}
+
+type committedFor struct {
+	IDs map[fabric.Key]string `json:"ids"` // fabric ids by key
 }
 
 type keysOf struct {

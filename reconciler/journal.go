@@ -37,6 +37,9 @@ func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, 
 	if err := j.still(); err != nil {
 		return nil, err
 	}
+	if i.Op == fabric.OpCancel {
+		i.Keys = nil // what is owned stays as it is
+	}
 	m := intentMade{Op: i.Op, Keys: i.Keys, ID: i.ID, Release: j.rd.target.Release, Version: j.rd.target.Version, Paths: i.Paths}
 	for n, k := range i.Keys {
 		c := j.changes[k]
@@ -47,6 +50,16 @@ func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, 
 			m.From = append(append(m.From, make([]fabric.Key, n-len(m.From))...), c.From)
 		}
 		m.Changes = append(m.Changes, j.digests[k])
+		if c.Committed != "" {
+			m.Committed = append(append(m.Committed, make([]string, n-len(m.Committed))...), c.Committed)
+		}
+		if c.Action.Rests() {
+			digest, err := j.rd.documents.put(c.Desired)
+			if err != nil {
+				return nil, err
+			}
+			m.Read = append(append(m.Read, make([]string, n-len(m.Read))...), digest)
+		}
 		if n < len(i.Sent) && !i.Sent[n].IsZero() {
 			digest, err := j.rd.documents.put(i.Sent[n])
 			if err != nil {

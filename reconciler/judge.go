@@ -140,15 +140,7 @@ func (rd *round) writePlan(ctx context.Context) error {
 		return nil
 	}
 	p := rd.out.Plan
-	var entries []ledger.Entry
-	if len(p.Absent)+len(p.Back) > 0 {
-		text := "absent from the release: " + joinKeys(p.Absent)
-		if len(p.Absent) == 0 {
-			text = "in the release again: " + joinKeys(p.Back)
-		}
-		entries = append(entries, ledger.Entry{Kind: kindAbsent, Deployment: rd.name, Code: string(configs.AbsentOnce), Text: text,
-			Data: encode(absent{Absence{rd.sighting, rd.live.At}, p.Absent, p.Back})})
-	}
+	entries := rd.goneEntries(p)
 	if len(p.Released) > 0 {
 		f := configs.Found(configs.Released, rd.name, joinKeys(p.Released))
 		entries = append(entries, ledger.Entry{Kind: kindRelinquish, Deployment: rd.name, Code: string(f.Code), Text: f.Text, Data: encode(keysOf{p.Released})})
@@ -169,6 +161,9 @@ func (rd *round) writePlan(ctx context.Context) error {
 	}
 	if _, err := rd.record(ctx, entries...); err != nil {
 		return rd.fail(configs.LedgerFailed, err)
+	}
+	if len(p.Released) > 0 && left(p.Changes) {
+		rd.wakeSiblings()
 	}
 	return nil
 }

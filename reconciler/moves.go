@@ -14,6 +14,7 @@ type moves struct {
 	to       map[fabric.Key]moving          // by the key that they have now
 	left     map[fabric.Key]bool            // owned keys that such a change speaks for
 	released map[fabric.Key]bool            // owned keys that became one which the deployment does not select
+	renamed  map[fabric.Key]fabric.Key      // of those, the keys that they became
 	unclear  map[fabric.Key]configs.Finding // keys of which nothing may be made, since it may be there under an older one
 }
 
@@ -29,7 +30,7 @@ type moving struct {
 
 // findMoves finds out what becomes of each key that the configuration says was another one.
 func (b *planner) findMoves() {
-	b.moves = moves{to: map[fabric.Key]moving{}, left: map[fabric.Key]bool{}, released: map[fabric.Key]bool{}, unclear: map[fabric.Key]configs.Finding{}}
+	b.moves = moves{to: map[fabric.Key]moving{}, left: map[fabric.Key]bool{}, released: map[fabric.Key]bool{}, renamed: map[fabric.Key]fabric.Key{}, unclear: map[fabric.Key]configs.Finding{}}
 	for _, old := range slices.Sorted(maps.Keys(b.Moved)) {
 		was, owned := b.Owned[old]
 		if !owned {
@@ -52,7 +53,7 @@ func (b *planner) findMoves() {
 				b.unclear[k] = configs.Found(configs.MoveUnclear, string(k), "of "+string(old))
 			}
 		case wanted == fabric.Absent: // the deployment does not select what it is now
-			b.released[old] = owned
+			b.released[old], b.renamed[old] = owned, k
 		case wanted == fabric.Unknown:
 			if owned { // what is live stays, under whichever key
 				b.to[k], b.left[old] = moving{from: old, was: was}, true

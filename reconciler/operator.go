@@ -56,7 +56,9 @@ type Status struct {
 	Result     configs.Finding `json:"result,omitzero"`
 	// Alarms are findings that somebody should look at now.
 	Alarms []configs.Finding `json:"alarms,omitempty"`
-	Next   string            `json:"next"`
+	// Notices are findings about single jobs that are kept though git lacks them, or that wait to go or to come.
+	Notices []configs.Finding `json:"notices,omitempty"`
+	Next    string            `json:"next"`
 }
 
 // Configuration is the configuration in force.
@@ -93,7 +95,7 @@ func (r *Reconciler) Status(_ context.Context, deployment string) ([]Status, err
 			Since: known.Since, Owned: len(r.state.applied[d.Name()]), Drift: -1, Result: known.Result}
 		last, looked := r.last[d.Name()]
 		if looked {
-			s.Drift, s.Result = last.Plan.Counts.Drifted, last.Result
+			s.Drift, s.Result, s.Notices = last.Plan.Counts.Drifted, last.Result, notices(last.Plan)
 			for _, f := range last.Findings {
 				if f.Level() == configs.Alarm {
 					s.Alarms = append(s.Alarms, f)

@@ -22,6 +22,10 @@ type Plan struct {
 	// Absent are keys that are absent from the release now, for the first time; Back those that were and are no longer.
 	Absent []fabric.Key `json:"absent,omitempty"`
 	Back   []fabric.Key `json:"back,omitempty"`
+	// Uncounted are keys that were absent before and are protected now: what was seen of their absence counts no more.
+	Uncounted []fabric.Key `json:"uncounted,omitempty"`
+	// Recommitted are keys whose definitions are committed for another fabric id than the ledger has, with that id.
+	Recommitted map[fabric.Key]string `json:"recommitted,omitempty"`
 	// Released are owned keys that the configuration no longer covers; Taken are keys that it covers again.
 	Released []fabric.Key `json:"released,omitempty"`
 	Taken    []fabric.Key `json:"taken,omitempty"`
@@ -31,6 +35,8 @@ type Plan struct {
 	// back, and those whose ids have to be known before there can be changes; each once, in order.
 	// PlanInput.Outside answers.
 	Asks []fabric.Outside `json:"-"`
+	// Runs are the keys of deletions that wait for runs to end and that nothing else holds back. PlanInput.Active answers.
+	Runs []fabric.Key `json:"-"`
 }
 
 // Empty reports that nothing is to be written, now or after a hindrance is mended.
@@ -90,7 +96,16 @@ type PlanInput struct {
 	Heal     bool
 	Partial  bool // the release may lack what is in git: nothing is deleted
 	// Unseen says why there may be resources that no listing shows us; empty where that is so and meant.
-	Unseen string
+	Unseen  string
+	Protect []string // patterns over keys that are kept when the release no longer holds them
+	// Active counts the runs under way of what is to be deleted, as far as that was asked about and is known.
+	Active map[fabric.Key]int
+	// Selects are the fabric ids that the deployment selects jobs by; nil where it selects them by their keys.
+	Selects []string
+	// Elsewhere are the keys that another deployment of the project still has on the fabric that they left.
+	Elsewhere map[fabric.Key]Elsewhere
+	// Held are changes that the fabric found a reason to hold back since it was looked at.
+	Held map[fabric.Key]configs.Finding
 	// Force lifts what waits for a person: a refusal before, drift with heal off.
 	Force bool
 }
@@ -125,10 +140,15 @@ func NewPlan(in PlanInput) Plan {
 		if c.Hindrance == fabric.Free && in.Open[k] {
 			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.IntentOpen, string(k), "")
 		}
+		b.elsewhere(&c)
 		b.outside(&c, &p)
+		if why, held := in.Held[k]; held && c.Hindrance == fabric.Free {
+			c.Hindrance, c.Reason = fabric.Deferred, why
+		}
 		p.Changes = append(p.Changes, c)
 	}
 	b.budget(&p)
+	b.underWay(&p)
 	count(&p)
 	p.Digest = digest(p.Changes)
 	return p
@@ -180,12 +200,16 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 	}
 	switch {
 	case presence == fabric.Unknown:
+		b.back(k, p)
 		why, _ := b.Desired.Why(k)
 		c.Hindrance, c.Reason = fabric.Blocked, why
 		if m, moves := b.to[k]; moves {
 			c.From, c.Kind, c.Name, c.ID = m.from, m.was.Kind, m.was.Name, m.was.ID
 		}
 		return c
+	case presence == fabric.Absent && (b.Desired.Unselected(k) || b.released[k]) && leaves(b.Selects, o.Committed, b.committed(k)):
+		b.back(k, p)
+		return b.leave(c, o, p)
 	case presence == fabric.Absent && (b.Desired.Unselected(k) || b.released[k]):
 		p.Released = append(p.Released, k)
 		c.Action, c.Reason = fabric.Release, configs.Found(configs.Released, string(k), "")
@@ -193,10 +217,18 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 	case presence == fabric.Absent:
 		return b.remove(c, o, p)
 	}
+	b.back(k, p)
+	if owned {
+		b.recommit(r, o, p)
+	}
+	return b.keep(c, r, o, owned, p)
+}
+
+// back notes that a key is in the release after all: what was seen of its absence counts no more.
+func (b *planner) back(k fabric.Key, p *Plan) {
 	if _, was := b.Absences[k]; was {
 		p.Back = append(p.Back, k)
 	}
-	return b.keep(c, r, o, owned, p)
 }
 
 // digest names what a plan would write, from the digests of its changes.

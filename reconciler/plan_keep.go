@@ -54,6 +54,9 @@ func (b *planner) keep(c fabric.Change, r fabric.Resource, o Owning, owned bool,
 	}
 	c.Action, c.Cause = fabric.Update, cause(c.Fields)
 	c.Reason = configs.Found(configs.Changed, string(k), "")
+	if !o.Quarantined.IsZero() {
+		c.Reason = configs.Found(configs.Changed, string(k), "it is there again, out of quarantine")
+	}
 	if c.Cause == fabric.Drift {
 		c.Reason = configs.Found(configs.Drifted, string(k), paths(c.Fields))
 		if !b.Heal && !b.Force {
@@ -67,6 +70,7 @@ func (b *planner) keep(c fabric.Change, r fabric.Resource, o Owning, owned bool,
 // wanted puts into a change what the release says of its resource.
 func (b *planner) wanted(c *fabric.Change, r fabric.Resource) {
 	c.Stripped, c.Overlay = r.Stripped, r.Overlay
+	c.Committed = r.Committed
 	c.Desired, c.Needs, c.Blobs = r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { return b.id(r.Kind, ref) }), r.Needs, r.Blobs
 }
 

@@ -30,7 +30,7 @@ func newWorld() *world {
 	return &world{PlanInput{
 		Installation: inst, Deployment: dep, Desired: fabric.NewDesired(), Rules: func(fabric.Kind) *fabric.Rules { return rules },
 		Owned: map[fabric.Key]Owning{}, Formerly: map[fabric.Key]Owning{}, Absences: map[fabric.Key]Absence{}, Open: map[fabric.Key]bool{},
-		Sighting: noon, Apart: time.Minute, Prune: configs.Prune{Max: 5, Percent: 20}, Heal: true,
+		Sighting: noon, Apart: time.Minute, Prune: configs.Prune{Max: 5, Percent: 20, ActiveRuns: configs.RunsIgnore}, Heal: true,
 		Live: fabric.NewLive(noon, true, "/root", nil, nil),
 	}}
 }
@@ -258,7 +258,7 @@ func TestNewPlanProperties(t *testing.T) {
 	deletes, moves, held := 0, 0, 0
 	for range 20_000 {
 		w := newWorld()
-		w.Prune = configs.Prune{Max: rnd.IntN(4), Percent: rnd.IntN(101)}
+		w.Prune = configs.Prune{Max: rnd.IntN(4), Percent: rnd.IntN(101), ActiveRuns: configs.RunsIgnore}
 		w.Heal = rnd.IntN(2) == 0
 		var objects []fabric.Object
 		var gone []string

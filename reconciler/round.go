@@ -55,6 +55,9 @@ type round struct {
 	unbuiltWhy configs.Finding
 	unstable   bool                            // a field was still different after it was written
 	outside    map[fabric.Outside]fabric.Sight // what this round asked about
+	askedRuns  map[fabric.Key]bool             // whose runs this round asked about
+	active     map[fabric.Key]int              // and how many are under way, as far as that is known
+	held       map[fabric.Key]configs.Finding  // what the fabric held back when it was to be written
 }
 
 // errOver ends a round whose decision is made.
@@ -180,6 +183,7 @@ type backOff struct {
 	commit string
 	until  time.Time
 	why    string
+	held   configs.Finding // where nothing went wrong, and the fabric only had a reason to wait
 }
 
 func (b backOff) concerns(rd *round) bool {
@@ -199,7 +203,7 @@ func (rd *round) leaveAlone(until time.Time, why string) time.Time {
 		until = later
 	}
 	rd.mu.Lock()
-	rd.backOff[rd.name] = backOff{rd.terms[rd.name], rd.target.Commit, until, why}
+	rd.backOff[rd.name] = backOff{terms: rd.terms[rd.name], commit: rd.target.Commit, until: until, why: why}
 	rd.mu.Unlock()
 	return until
 }
@@ -214,6 +218,10 @@ func (rd *round) backingOff() error {
 	}
 	if rd.out.Again.IsZero() || b.until.Before(rd.out.Again) {
 		rd.out.Again = b.until
+	}
+	if b.held.Code != "" {
+		rd.out.Result = b.held
+		return errOver
 	}
 	return rd.over(configs.BackingOff, b.why)
 }
@@ -359,7 +367,11 @@ func (rd *round) plan(ctx context.Context) error {
 func (rd *round) compare(ctx context.Context) error {
 	rd.out.Plan = NewPlan(rd.planInput())
 	learnt, err := rd.askOutside(ctx, rd.out.Plan)
-	if err == nil && learnt {
+	if err != nil {
+		return err
+	}
+	counted, err := rd.askRuns(ctx, rd.out.Plan)
+	if err == nil && (learnt || counted) {
 		rd.out.Plan = NewPlan(rd.planInput())
 	}
 	return err
@@ -373,6 +385,10 @@ func (rd *round) planInput() PlanInput {
 		// Polls are jittered: two that are three quarters of an interval apart are two.
 		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, Partial: rd.partial, Force: rd.ask.By != "",
 		Moved: make(map[fabric.Key]fabric.Key, len(rd.d.Moved)), Outside: rd.sights(),
+		Protect: rd.d.Protected(), Active: rd.active, Held: rd.held, Elsewhere: rd.stillElsewhere(),
+	}
+	if len(rd.d.Jobs) == 0 {
+		in.Selects = rd.d.Fabric.ProphecyIDs
 	}
 	for old, k := range rd.d.Moved {
 		in.Moved[fabric.Key(old)] = fabric.Key(k)

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -151,7 +152,7 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 		}
 		obj, presence, _ := look.Lookup(rd.Installation, c.Kind, c.Owner, a.ID)
 		r, wanted := rd.desired.Lookup(c.Key)
-		if presence != fabric.Present || wanted != fabric.Present {
+		if presence != fabric.Present || wanted != fabric.Present || c.Action.Rests() {
 			continue
 		}
 		digest, err := rd.documents.put(obj.Doc)
@@ -250,8 +251,8 @@ var errNotSeen = errors.New("looking found no trace of it")
 
 // became says what became of each key of an open intent, and whether that can be said.
 func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
-	if i.Op == fabric.OpUpload {
-		return []fabric.Result{{Nonce: i.Nonce, Status: fabric.Later, Err: errNotSeen}}, true // the next upload looks for itself
+	if i.Op == fabric.OpUpload || i.Op == fabric.OpCancel {
+		return []fabric.Result{{Nonce: i.Nonce, Status: fabric.Later, Err: errNotSeen}}, true // the next one looks for itself
 	}
 	if _, pending := rd.live.Pending[i.Nonce]; pending {
 		return nil, false // carried out, and not to be seen yet
@@ -303,7 +304,7 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 				return nil, false
 			case i.action(n) == fabric.Delete && presence == fabric.Absent:
 				r.Status = fabric.Done
-			case i.action(n) == fabric.Update && presence == fabric.Present && rd.matches(i, n, obj):
+			case (i.action(n) == fabric.Update || i.action(n).Rests()) && presence == fabric.Present && rd.matches(i, n, obj):
 				r.Status = fabric.Done
 			case late:
 				return nil, false
@@ -333,7 +334,7 @@ func (rd *round) ownedOf(i openIntent, n int) Applied {
 
 // matches reports that the live object is what the intent sent.
 func (rd *round) matches(i openIntent, n int, obj fabric.Object) bool {
-	sent := rd.documents.get(at(i.Sent, n))
+	sent := rd.documents.get(cmp.Or(at(i.Read, n), at(i.Sent, n)))
 	if sent.IsZero() {
 		return false
 	}

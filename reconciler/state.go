@@ -138,6 +138,16 @@ func (s *state) fold(e ledger.Entry) error {
 				}
 			}
 		}
+	case kindCommitted:
+		var c committedFor
+		if read(&c) {
+			for k, id := range c.IDs {
+				if a, ok := s.applied[dep][k]; ok {
+					a.Committed = id
+					s.apply(dep, k, a)
+				}
+			}
+		}
 	case kindSuspend:
 		var p Suspension
 		if read(&p) {
@@ -191,7 +201,19 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 				a.ID = r.ID
 			}
 			a.Name, a.Sent, a.Release, a.Version = at(i.Names, n), at(i.Sent, n), i.Release, i.Version
-			a.Read, a.Refused, a.Why = "", "", ""
+			a.Read, a.Refused, a.Why, a.Quarantined = at(i.Read, n), "", "", time.Time{}
+			if id := at(i.Committed, n); id != "" {
+				a.Committed = id
+			}
+			switch i.action(n) {
+			case fabric.Quarantine:
+				a.Quarantined = i.At
+			case fabric.Leave: // paused and released in one entry: no reader finds it the one and not the other
+				s.disown(dep, k)
+				set(s.formerly, dep, k, a)
+				s.table.put("formerly", dep, string(k), a)
+				continue
+			}
 			delete(s.formerly[dep], k)
 			s.table.drop("formerly", dep, string(k))
 		case r.Status == fabric.Refused.String():

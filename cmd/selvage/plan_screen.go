@@ -88,7 +88,7 @@ func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
 	var shown []fabric.Change
 	name := 0
 	for _, c := range d.Plan.Changes {
-		if c.Action == fabric.Keep && c.Hindrance == fabric.Free {
+		if c.Action == fabric.Keep && c.Hindrance == fabric.Free && c.Reason.Code != configs.Protected {
 			continue
 		}
 		shown = append(shown, c)
@@ -159,6 +159,10 @@ func (s screen) sign(c fabric.Change) (sign, colour string) {
 		return "~", yellow
 	case c.Action == fabric.Move:
 		return ">", yellow
+	case c.Action.Rests() && c.Hindrance == fabric.Deferred:
+		return "-", faint
+	case c.Action.Rests():
+		return "-", yellow
 	case c.Action == fabric.Delete && c.Hindrance == fabric.Deferred:
 		return "-", faint
 	case c.Action == fabric.Delete:
@@ -191,6 +195,12 @@ func changeWords(c fabric.Change) string {
 		return what + "  deferred"
 	case c.Action == fabric.Move:
 		return what + "  was " + visible(string(c.From))
+	case c.Action == fabric.Quarantine:
+		return what + "  is paused and renamed, to be deleted later: " + visible(c.Reason.Text)
+	case c.Action == fabric.Leave:
+		return what + "  is paused and released: " + visible(c.Reason.Text)
+	case c.Reason.Code == configs.Protected:
+		return what + "  is kept: " + visible(c.Reason.Text)
 	case c.Action == fabric.Delete:
 		return what + "  is deleted: " + visible(c.Reason.Text)
 	case c.Action == fabric.Release:

@@ -80,8 +80,26 @@ func (s screen) status(list []reconciler.Status) string {
 				b.WriteString("      next: " + visible(n) + "\n")
 			}
 		}
+		s.notices(&b, d)
 	}
 	return b.String()
+}
+
+// mostNotices is how many jobs of one deployment are told of below the table.
+const mostNotices = 5
+
+// notices tells of single jobs that are kept though git lacks them, or that wait to go or to come.
+func (s screen) notices(b *strings.Builder, d reconciler.Status) {
+	for i, f := range d.Notices {
+		if i == mostNotices {
+			fmt.Fprintf(b, "      and %d more: selvage plan %s\n", len(d.Notices)-i, d.Deployment)
+			return
+		}
+		fmt.Fprintf(b, "\n%s: %s%s\n", d.Deployment, visible(f.Subject+": "+f.Text), code(f))
+		if n := next(f, d.Deployment); n != "" {
+			b.WriteString("      next: " + visible(n) + "\n")
+		}
+	}
 }
 
 // release is what is live; before the first apply, what would be.

@@ -51,6 +51,8 @@ func (w *Workspace) change(ctx context.Context, c fabric.Change, j fabric.Journa
 		r = w.create(ctx, c, j)
 	case fabric.Update, fabric.Move: // a move is a reset whose mark has another key
 		r = w.reset(ctx, c, j)
+	case fabric.Quarantine, fabric.Leave:
+		r = w.rest(ctx, c, j)
 	case fabric.Delete:
 		r = w.remove(ctx, c, j)
 	default: // nothing is written for it
@@ -233,6 +235,9 @@ func (w *Workspace) reset(ctx context.Context, c fabric.Change, j fabric.Journal
 func (w *Workspace) remove(ctx context.Context, c fabric.Change, j fabric.Journal) fabric.Result {
 	if err := validID(c.ID); err != nil {
 		return fabric.Result{ID: c.ID, Status: fabric.Refused, Err: err}
+	}
+	if gone, r := w.removable(ctx, c, j); gone || r.Err != nil {
+		return r
 	}
 	w.removedJob(c.ID) // also where its outcome stays in doubt
 	var e *CallError

@@ -71,7 +71,7 @@ func Render(r *artifacts.Release, b fabric.Binding) (*fabric.Desired, []configs.
 		d := n.drafts[k]
 		switch {
 		case d.unselected != "":
-			n.desired.Unselect(k)
+			n.desired.UnselectFor(k, fabricID(d.job))
 			n.found(configs.JobUnselected, string(k), d.unselected)
 		case d.blocked != nil:
 			n.desired.Block(k, *d.blocked)
@@ -142,7 +142,7 @@ func (d *draft) subject(at *spot) string {
 }
 
 func (n *rendering) job(j *artifacts.Job) {
-	d := &draft{Resource: fabric.Resource{Key: fabric.Key(j.Key), Kind: Job, Name: j.Name}, job: j}
+	d := &draft{Resource: fabric.Resource{Key: fabric.Key(j.Key), Kind: Job, Name: j.Name, Committed: fabricID(j)}, job: j}
 	n.drafts[d.Key] = d
 	if d.unselected = n.unselected(j); d.unselected != "" {
 		return

@@ -135,6 +135,7 @@ func newJobRules() *fabric.Rules {
 		Folded:     map[string]bool{"run_as.user_name": true},
 		Renamed:    map[string][2]string{"environments[].spec": {"client", "environment_version"}},
 		Injected:   map[string]string{},
+		Rest:       paused,
 		Label:      func(key string) bool { return strings.HasSuffix(key, "metadata.job.branch") },
 	}
 	add := func(shape string, defaults map[string]fabric.Default, keys map[string]string, sets, writeOnly []string) {

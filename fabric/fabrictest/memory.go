@@ -52,6 +52,7 @@ type Memory struct {
 	outside      map[fabric.Outside]bool
 	ids          map[fabric.Outside][]string // of things that go by a name
 	asked        int                         // things that Outside was asked about
+	active       map[string]int              // runs under way, by id
 }
 
 // file is one committed definition.
@@ -77,7 +78,7 @@ type write struct {
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
-	return &Memory{outside: map[fabric.Outside]bool{}, ids: map[fabric.Outside][]string{}, o: o, head: map[string]file{}, parsed: map[string]file{}, faults: map[int]Fault{}}
+	return &Memory{outside: map[fabric.Outside]bool{}, active: map[string]int{}, ids: map[fabric.Outside][]string{}, o: o, head: map[string]file{}, parsed: map[string]file{}, faults: map[int]Fault{}}
 }
 
 var errBlind = errors.New("the scheduler does not answer")
@@ -173,6 +174,11 @@ var dagRules = &fabric.Rules{
 	Sets:       map[string]bool{"runs": true},
 	Defaults:   map[string]fabric.Default{"paused": fabric.Value("false")},
 	OutputOnly: map[string]bool{"last_parsed": true},
+	Rest: func(live, _ fabric.Doc, _ string) fabric.Doc { // the name is the id
+		o := live.Object()
+		o["paused"] = true
+		return fabric.NewDoc(o)
+	},
 }
 
 // Rules implements fabric.Fabric.
@@ -198,7 +204,7 @@ func (m *Memory) Do(ctx context.Context, s fabric.Step, j fabric.Journal) fabric
 		switch c.Action {
 		case fabric.Create:
 			w = write{c.Name, &file{c.Desired, fabric.MarkOf(m.o.Installation, c.Owner, i.Nonce)}}
-		case fabric.Update:
+		case fabric.Update, fabric.Quarantine, fabric.Leave:
 			w.file = &file{c.Desired, c.Mark}
 		case fabric.Move:
 			w.file = &file{c.Desired, fabric.MarkOf(m.o.Installation, c.Owner, c.Mark.Nonce)}
@@ -260,6 +266,30 @@ func (m *Memory) Do(ctx context.Context, s fabric.Step, j fabric.Journal) fabric
 		o.Receipt = i.Nonce
 	}
 	return o
+}
+
+// Active implements fabric.Fabric: the runs are those that SetActive said there are.
+func (m *Memory) Active(ctx context.Context, _ fabric.Kind, ids []string) (map[string]int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if m.blind {
+		return nil, errBlind
+	}
+	runs := make(map[string]int, len(ids))
+	for _, id := range ids {
+		runs[id] = m.active[id]
+	}
+	return runs, nil
+}
+
+// SetActive says how many runs of a definition are under way.
+func (m *Memory) SetActive(id string, runs int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.active[id] = runs
 }
 
 // Settled says whether the commit of a step shows.

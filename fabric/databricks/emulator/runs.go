@@ -57,6 +57,20 @@ func (w *Workspace) runNow(c *call) (answer, *failure) {
 	return ok(map[string]any{"run_id": r.id, "number_in_job": r.number})
 }
 
+// ActiveRuns are the runs of a job that have not ended.
+func (w *Workspace) ActiveRuns(id int64) []int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var ids []int64
+	for _, r := range w.state.runs {
+		if r.job == id && w.o.Now().Before(w.ended(r)) {
+			ids = append(ids, r.id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // addRun starts a run of a job.
 func (w *Workspace) addRun(j *job, user string, now time.Time) *run {
 	w.state.seq++
@@ -139,17 +153,18 @@ func (w *Workspace) missingLibrary(j *job, t map[string]any) string {
 	return ""
 }
 
-// ended is when the run ends, or ended.
-func (r *run) ended(runTime time.Duration) time.Time {
-	if !r.canceled.IsZero() {
-		return r.canceled
+// ended is when the run ends, or ended: in its time, or some time after it was told to.
+func (w *Workspace) ended(r *run) time.Time {
+	end := r.start.Add(w.o.RunTime)
+	if told := r.canceled.Add(w.o.EndTime); !r.canceled.IsZero() && told.Before(end) {
+		return told
 	}
-	return r.start.Add(runTime)
+	return end
 }
 
 // view is a run as runs/get and runs/list show it at a time. The first quarter it is pending.
 func (w *Workspace) view(r *run, now time.Time, tasks bool) map[string]any {
-	end := r.ended(w.o.RunTime)
+	end := w.ended(r)
 	v := map[string]any{"run_id": r.id, "job_id": r.job, "number_in_job": r.number, "original_attempt_run_id": r.id,
 		"run_name": r.name, "creator_user_name": r.creator, "start_time": r.start.UnixMilli(),
 		"trigger": "ONE_TIME", "run_type": "JOB_RUN", "setup_duration": 0, "execution_duration": 0, "cleanup_duration": 0,
@@ -159,6 +174,8 @@ func (w *Workspace) view(r *run, now time.Time, tasks bool) map[string]any {
 	case !now.Before(end):
 		v["end_time"] = end.UnixMilli()
 		v["run_duration"] = end.Sub(r.start).Milliseconds()
+	case !r.canceled.IsZero():
+		live = "TERMINATING"
 	case now.Sub(r.start) < w.o.RunTime/4:
 		live = "PENDING"
 	default:
@@ -241,7 +258,7 @@ func (w *Workspace) cancelRun(c *call) (answer, *failure) {
 	if f != nil {
 		return answer{}, f
 	}
-	if c.now.Before(r.ended(w.o.RunTime)) {
+	if c.now.Before(w.ended(r)) && r.canceled.IsZero() {
 		stopped := *r
 		stopped.canceled = c.now
 		w.state.runs[r.id] = &stopped
@@ -281,7 +298,7 @@ func (w *Workspace) listRuns(c *call) (answer, *failure) {
 	var shown []any
 	answer := map[string]any{"has_more": false}
 	for _, r := range runs {
-		over := !c.now.Before(r.ended(w.o.RunTime))
+		over := !c.now.Before(w.ended(r))
 		if of != 0 && r.job != of || r.seq >= int64(before) || active && over || completed && !over || w.hides(r.job, c.user) {
 			continue
 		}

@@ -81,6 +81,7 @@ type Options struct {
 	Policies map[string]map[string]any // cluster policy id to the cluster fields that it fixes
 	Volumes  []string                  // "catalog.schema.volume" that exist; nil: any does
 	RunTime  time.Duration             // of a simulated run; default 2 s
+	EndTime  time.Duration             // from the cancel of a run until it has ended; default none
 	Limits   map[string]Limit          // by endpoint, as "jobs/create" or "workspace/import"; "*" for all together
 	Latency  time.Duration             // of every answer
 	Lenient  bool                      // accept what only our caution rejects, see Strictness above
