@@ -20,7 +20,7 @@ const (
 
 var (
 	noon  = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	rules = &fabric.Rules{Keys: map[string]string{"tasks": "task_key"}}
+	rules = &fabric.Rules{Keys: map[string]string{"tasks": "task_key"}, Rest: atRest}
 )
 
 // world is a small fabric and what a release says about it.
