@@ -89,6 +89,9 @@ type Change struct {
 	Runs configs.ActiveRuns `json:"-"`
 	// Committed is the fabric id that the definition is committed for; empty where it is for none.
 	Committed string `json:"-"`
+	// Restless are paths at which the live resource is another one each time it is looked at, so that another value
+	// is no sign that somebody edited it just now.
+	Restless []string `json:"-"`
 }
 
 // Counts reports that the change makes a plan non-empty: something is to be written, now or when a

@@ -69,6 +69,9 @@ func (w *Workspace) change(ctx context.Context, c fabric.Change, j fabric.Journa
 type mutation struct {
 	intent fabric.Intent
 	class  class // of the request, so that no intent is written while such requests are held
+	// before looks whether it may still be done; nil where nothing can have come in between. With an error no intent is
+	// written.
+	before func(context.Context) error
 	// send makes the request, or the requests of an upload, and returns the resource's id.
 	send func(context.Context) (id string, err error)
 	// look says whether what was sent is in effect.
@@ -86,6 +89,12 @@ func (w *Workspace) perform(ctx context.Context, m mutation, j fabric.Journal) f
 	if err := w.pace.busy(m.class); err != nil {
 		r.Status, r.Err = fabric.Later, err
 		return r
+	}
+	if m.before != nil {
+		if err := m.before(ctx); err != nil {
+			r.Status, r.Err = fabric.Later, err
+			return r
+		}
 	}
 	permitted, err := j.Begin(ctx, m.intent)
 	if err != nil {
@@ -217,6 +226,7 @@ func (w *Workspace) reset(ctx context.Context, c fabric.Change, j fabric.Journal
 	return w.perform(ctx, mutation{
 		class:  jobChanges,
 		intent: fabric.Intent{Nonce: nonce, Op: fabric.OpUpdate, Keys: []fabric.Key{c.Key}, ID: c.ID, Sent: []fabric.Doc{c.Desired}, Text: text},
+		before: func(ctx context.Context) error { return w.unchanged(ctx, c) },
 		send: func(ctx context.Context) (string, error) {
 			_, err := w.post(ctx, resetPath, map[string]any{"job_id": json.Number(c.ID), "new_settings": marked(sent, mark)})
 			return c.ID, err

@@ -48,7 +48,7 @@ func TestNoDrift(t *testing.T) {
 					for _, f := range fields {
 						t.Errorf("%s: %s -> %s", f.Path, f.Old, f.New)
 					}
-					c.Action, c.ID, c.Mark = fabric.Update, obj.ID, obj.Mark
+					c.Action, c.ID, c.Mark, c.Live = fabric.Update, obj.ID, obj.Mark, obj.Doc
 					if o := r.w.Do(t.Context(), step(c), r.journal); o.Err != nil {
 						t.Fatal(o.Err)
 					}

@@ -229,6 +229,10 @@ func (m *Memory) Do(ctx context.Context, s fabric.Step, j fabric.Journal) fabric
 		o.Status, o.Err = st, fmt.Errorf("%s: %w", s.ID, err)
 		return o
 	}
+	if n, err := m.unchanged(s.Changes); err != nil { // nothing of the commit happens without this one
+		fail(fabric.Later, fmt.Errorf("%s: %w", s.Changes[n].Key, err))
+		return o
+	}
 	permitted, err := j.Begin(ctx, i)
 	if err != nil {
 		return fail(fabric.Later, fmt.Errorf("write down the intent: %w", err))

@@ -64,6 +64,32 @@ func (m *Memory) push(ctx context.Context, writes []write) error {
 	return nil
 }
 
+// unchanged looks whether what a commit writes shows what its plan saw; if not, it returns the index of the first
+// change of which that is not so. What was deleted by hand is gone either way.
+func (m *Memory) unchanged(changes []fabric.Change) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.parse()
+	for n, c := range changes {
+		if c.Action != fabric.Update && c.Action != fabric.Move && c.Action != fabric.Delete {
+			continue
+		}
+		f, there := m.parsed[c.ID]
+		switch {
+		case m.blind:
+			return n, errBlind
+		case !there && c.Action == fabric.Delete:
+		case !there:
+			return n, &fabric.Changed{Gone: true}
+		default:
+			if err := c.Unchanged(dagRules, f.mark, shown(f.doc)); err != nil {
+				return n, err
+			}
+		}
+	}
+	return 0, nil
+}
+
 // taken reports that the commit of an intent is there. It reads what was committed and not what
 // shows, which may lag.
 func (m *Memory) taken(nonce string) (bool, error) {
