@@ -108,19 +108,20 @@ func (w *Workspace) rest(ctx context.Context, c fabric.Change, j fabric.Journal)
 // error where nothing may be sent: nobody knows what is there, it is not ours any more, or it is not what the plan was
 // made for. A 403 never means that it is gone.
 func (w *Workspace) reread(ctx context.Context, c fabric.Change) (gone bool, r fabric.Result) {
-	o, err := w.job(ctx, c.ID)
-	var e *CallError
+	err := w.unchanged(ctx, c)
+	var changed *fabric.Changed
 	switch {
-	case errors.As(err, &e) && e.missing():
+	case err == nil:
+	case errors.As(err, &changed) && changed.Gone:
 		return true, fabric.Result{}
+	case changed != nil && changed.Marked:
+		return false, held(c, configs.Found(configs.MarkMissing, string(c.Key), "job "+c.ID))
+	case changed != nil:
+		return false, held(c, configs.Found(configs.LiveChanged, string(c.Key), "job "+c.ID+": "+strings.Join(changed.Paths, ", ")))
 	case forbidden(err):
 		return false, held(c, configs.Found(configs.NotSeen, string(c.Key), err.Error()))
-	case err != nil:
+	default:
 		return false, fabric.Result{ID: c.ID, Status: fabric.Later, Err: err}
-	case !o.Mark.Owns(w.installation, c.Owner):
-		return false, held(c, configs.Found(configs.MarkMissing, string(c.Key), "job "+c.ID))
-	case !c.Live.IsZero() && !same(c.Live, o.Doc):
-		return false, held(c, configs.Found(configs.LiveChanged, string(c.Key), "job "+c.ID))
 	}
 	return false, fabric.Result{}
 }
