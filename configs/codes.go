@@ -68,7 +68,9 @@ const (
 	CallAllowed       Code = "call_allowed"
 	ScalaUnknown      Code = "scala_unknown"
 	ScalaUnbuilt      Code = "scala_unbuilt"
-	ACLIgnored        Code = "acl_ignored"
+	AccessBroken      Code = "acl_broken"
+	AccessCompleted   Code = "acl_completed"
+	AccessInTurn      Code = "acl_in_turn"
 	TagReserved       Code = "tag_reserved"
 	OverLimit         Code = "over_limit"
 	ManagedLeftOut    Code = "managed_by_left_out"
@@ -201,7 +203,9 @@ var codes = map[Code]meaning{
 	CallAllowed:       {Note, "the job may call the authoring tool, because the deployment allows it", ""},
 	ScalaUnknown:      {Block, "nothing says for which Scala version the jar of a pipeline has to be", "name a runtime such as 15.4.x-scala2.12 under spark_version of the task's cluster, or a jar with a suffix such as _2.12 in the job"},
 	ScalaUnbuilt:      {Block, "no jar of a pipeline is known for the Scala version of the task's cluster, and building Scala comes later", "run the job on a cluster of the other version, or deploy it by other means until then"},
-	ACLIgnored:        {Note, "the definition's access_control_list is not carried over yet", "give the live job its permissions by hand; they stay as they are"},
+	AccessBroken:      {Block, "the definition's access_control_list can't be set as it is", "mend it in the job's file, or under patch: of the overlay"},
+	AccessCompleted:   {Note, "whoever selvage logs in as keeps CAN_MANAGE of the job beside what access_control_list says, so that the next apply still works", ""},
+	AccessInTurn:      {Note, "access lists are read in turns: what others did to one shows once it is its turn", "to read it now: selvage plan DEPLOYMENT"},
 	TagReserved:       {Note, "a tag of the definition was left out, because tags of that name are ours", "name it otherwise"},
 	OverLimit:         {Block, "the job is larger than the workspace takes", "make it smaller in the definition or in the overlay, or make two jobs of it, and release again"},
 	ManagedLeftOut:    {Note, "the description of the job has no room for the line that says whose it is", "shorten it, or set managed_by: lock of the fabric in selvage.yaml"},

@@ -6,7 +6,6 @@ import "slices"
 var notPatched = []struct{ key, why, next string }{
 	{"name", "the log and the look for other jobs of the same name go by it", "rename the job in its project"},
 	{"job_id", "it says which job it is", "remove it"},
-	{"access_control_list", "permissions of jobs are not carried over", "set them in the workspace"},
 	{"run_as", "an overlay has a key of its own for it", "write run_as in the overlay"},
 	{"job_clusters", "the list would be replaced as a whole", "write job_clusters in the overlay, which merges by the keys of the clusters"},
 }
@@ -50,6 +49,7 @@ func (l *loader) jobPatch(v value) (Patch, bool) {
 	for _, key := range m.order {
 		l.references(m.values[key], key)
 	}
+	l.patchedAccess(m, merge)
 	if tags, given := merge["tags"]; ok && given {
 		l.patchedTags(m.values["tags"], tags)
 	}
@@ -67,6 +67,16 @@ func (m *mapping) take(key string) (value, bool) {
 		m.order = slices.DeleteFunc(m.order, func(k string) bool { return k == key })
 	}
 	return v, ok
+}
+
+// patchedAccess refuses what is no access list. One replaces the committed list as a whole; null takes it away, so that
+// the live one stays as it is.
+func (l *loader) patchedAccess(m *mapping, merge map[string]any) {
+	const key = "access_control_list"
+	v, given := merge[key]
+	if _, isList := v.([]any); given && v != nil && !isList {
+		l.bad(m.values[key].key, "write the whole list, which replaces the committed one, or null to leave the live one as it is", "%s wants a list", m.values[key].path)
+	}
 }
 
 // patchedTags refuses what would take the marks off a job.

@@ -50,6 +50,9 @@ func (l Label) covers(live any) bool {
 // A difference that was there right after our last write, and that neither side has touched since,
 // is the fabric's own spelling of what we asked for, and none.
 func Compare(c Comparison) (fields []Field, labels int) {
+	if c.Rules.Implied != nil {
+		c.Live, c.Read = c.Rules.Implied(c.Desired, c.Live), c.Rules.Implied(c.Desired, c.Read)
+	}
 	w := walk{Comparison: c}
 	w.object(place{}, c.Desired.root, c.Live.root, c.Sent.root, c.Read.root)
 	slices.SortFunc(w.fields, func(a, b Field) int { return strings.Compare(a.Path, b.Path) })

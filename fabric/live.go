@@ -19,6 +19,8 @@ type Object struct {
 	Unread  bool // it is there with that mark, and what it holds could not be read: Doc is zero
 	// Notes are what was odd about reading it.
 	Notes []configs.Finding
+	// Read is when an attached object was read: those are read in turns. Of others it is zero.
+	Read time.Time
 }
 
 // Live is one look at a fabric. It is immutable once Observe returned it, and shared by all
@@ -66,7 +68,10 @@ func (c Census) Total() int { return c.Ours + c.Others + c.Free }
 // Census counts what was seen.
 func (l *Live) Census(installation string) Census {
 	c := Census{Ours: l.marks[installation], Free: l.marks[""]}
-	c.Others = len(l.objects) - c.Ours - c.Free
+	for _, n := range l.marks {
+		c.Others += n
+	}
+	c.Others -= c.Ours + c.Free
 	return c
 }
 
@@ -92,7 +97,9 @@ func NewLive(at time.Time, complete bool, root string, objects []Object, gone []
 		l.objects = append(l.objects, o)
 	}
 	for i, o := range l.objects {
-		l.marks[o.Mark.Installation]++
+		if !o.Kind.Attached() { // it goes with what it is attached to
+			l.marks[o.Mark.Installation]++
+		}
 		name := string(o.Kind) + "\x00" + o.Name
 		l.byName[name] = append(l.byName[name], i)
 		if o.Managed {
@@ -144,12 +151,13 @@ func (l *Live) Objects() []Object { return l.objects }
 //   - Absent: the fabric said so of that id, or no id is known and a complete listing holds no such mark;
 //   - Unknown: anything else, an object that could not be read too, with the finding that says why.
 //
-// A copy made by hand carries the mark of its original; the id tells them apart, and the copy is nobody's.
+// A copy made by hand carries the mark of its original; the id tells them apart, and the copy is nobody's. What is
+// attached to another resource carries no mark: whose it is the mark of the other one says.
 func (l *Live) Lookup(installation string, kind Kind, o Owner, id string) (Object, Presence, configs.Finding) {
 	if id != "" {
 		if i, ok := l.byID[string(kind)+"\x00"+id]; ok {
 			obj := l.objects[i]
-			if !obj.Mark.Owns(installation, o) {
+			if !obj.Kind.Attached() && !obj.Mark.Owns(installation, o) {
 				return obj, Unknown, configs.Found(configs.MarkMissing, string(o.Key), fmt.Sprintf("%s %s", kind, id))
 			}
 			return present(obj, o)

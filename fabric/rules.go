@@ -31,6 +31,9 @@ type Rules struct {
 	// unless that is empty or the kind's names can't change. sent is what was last sent, for fields that are not
 	// read back. Nil for a kind that nothing starts by itself.
 	Rest func(live, sent Doc, name string) Doc
+	// Implied is what is live as it is compared with desired: without what follows from desired although desired does
+	// not say it. Nil where nothing does.
+	Implied func(desired, live Doc) Doc
 	// Label reports that a field by its name alone only says which release this is.
 	Label func(key string) bool
 }

@@ -22,7 +22,8 @@ const (
 // service whose lists may lag behind.
 var looks = []time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
 
-// Do carries out one step: an upload, or one job's create, reset (for an update and a move) or delete.
+// Do carries out one step: an upload, one job's create, reset (for an update and a move) or delete, or the access
+// list of one.
 func (w *Workspace) Do(ctx context.Context, s fabric.Step, j fabric.Journal) fabric.Outcome {
 	o := fabric.Outcome{Status: fabric.Done}
 	add := func(r fabric.Result) {
@@ -46,14 +47,16 @@ func (w *Workspace) Do(ctx context.Context, s fabric.Step, j fabric.Journal) fab
 
 func (w *Workspace) change(ctx context.Context, c fabric.Change, j fabric.Journal) fabric.Result {
 	var r fabric.Result
-	switch c.Action {
-	case fabric.Create:
+	switch {
+	case c.Kind == Permissions:
+		r = w.permit(ctx, c, j)
+	case c.Action == fabric.Create:
 		r = w.create(ctx, c, j)
-	case fabric.Update, fabric.Move: // a move is a reset whose mark has another key
+	case c.Action == fabric.Update, c.Action == fabric.Move: // a move is a reset whose mark has another key
 		r = w.reset(ctx, c, j)
-	case fabric.Quarantine, fabric.Leave:
+	case c.Action == fabric.Quarantine, c.Action == fabric.Leave:
 		r = w.rest(ctx, c, j)
-	case fabric.Delete:
+	case c.Action == fabric.Delete:
 		r = w.remove(ctx, c, j)
 	default: // nothing is written for it
 		r = fabric.Result{ID: c.ID, Status: fabric.Done}
@@ -129,8 +132,8 @@ func (w *Workspace) perform(ctx context.Context, m mutation, j fabric.Journal) f
 func meaning(err error) fabric.Status {
 	var e *CallError
 	switch {
-	case errors.Is(err, errBlob):
-		return fabric.Later // the next build mends the store
+	case errors.Is(err, errBlob), errors.Is(err, errUnread):
+		return fabric.Later // the next build mends the store; what was not read may be read then
 	case errors.As(err, &e):
 		return e.status()
 	}

@@ -26,7 +26,7 @@ const (
 
 // Observe lists all jobs, or looks at those of s.Only by their ids. It reads a job on its own where
 // a page cuts it off, and where s.Owned names one that the whole list lacks. A list that lacks too much of
-// what should be in it is not Complete.
+// what should be in it is not Complete. Access lists are read in turns, see inTurn; those of s.Only are read now.
 func (w *Workspace) Observe(ctx context.Context, s fabric.Scope) (*fabric.Live, error) {
 	at := time.Now()
 	live, err := w.observe(ctx, s, at)
@@ -52,7 +52,11 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 			return nil, err
 		}
 		w.keepReads(objects)
-		live := fabric.NewLive(at, false, root, objects, gone)
+		sets, err := w.asked(ctx, s.Only)
+		if err != nil {
+			return nil, err
+		}
+		live := fabric.NewLive(at, false, root, append(objects, sets...), gone)
 		live.Principal, live.Unseen = me.name, me.unseen
 		return live, nil
 	}
@@ -86,7 +90,12 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	live := fabric.NewLive(at, more.doubt.Code == "", root, append(objects, more.found...), append(gone, more.gone...))
+	objects = append(objects, more.found...)
+	sets, err := w.inTurn(ctx, s.Owned, objects, (len(jobs)+pageSize-1)/pageSize)
+	if err != nil {
+		return nil, err
+	}
+	live := fabric.NewLive(at, more.doubt.Code == "", root, append(objects, sets...), append(gone, more.gone...))
 	live.Doubt = more.doubt
 	live.Principal, live.Unseen = me.name, me.unseen
 	return live, nil

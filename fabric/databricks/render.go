@@ -77,6 +77,9 @@ func Render(r *artifacts.Release, b fabric.Binding) (*fabric.Desired, []configs.
 			n.desired.Block(k, *d.blocked)
 		default:
 			n.desired.Add(d.Resource)
+			if d.set != nil {
+				n.desired.Add(*d.set)
+			}
 		}
 	}
 	slices.SortStableFunc(n.findings, func(a, b configs.Finding) int { return strings.Compare(a.Subject, b.Subject) })
@@ -111,6 +114,10 @@ type draft struct {
 	told       int    // calls that it may make and that were named
 	says       string // what was added to the description; empty for nothing
 	denied     []violation
+
+	entries        any            // who may do what with it, taken out of the request
+	entriesOverlay []fabric.Field // what the overlay did to them
+	set            *fabric.Resource
 }
 
 func (n *rendering) found(code configs.Code, subject, particulars string) {
@@ -153,6 +160,7 @@ func (n *rendering) job(j *artifacts.Job) {
 	}
 	n.leaveOut(d)
 	n.overlay(d)
+	n.access(d)
 	n.strip(d)
 	n.files(d)
 	n.sources(d)
@@ -162,6 +170,7 @@ func (n *rendering) job(j *artifacts.Job) {
 	n.fill(d)
 	d.labelLine()
 	n.guard(d)
+	n.permit(d)
 	d.sort()
 }
 
@@ -241,11 +250,6 @@ func fabricID(j *artifacts.Job) string {
 
 // leaveOut removes what is not part of a job's settings, or not the definition's to say.
 func (n *rendering) leaveOut(d *draft) {
-	n.guardAccess(d)
-	if acl, _ := d.request["access_control_list"].([]any); len(acl) > 0 {
-		n.found(configs.ACLIgnored, d.subject(d.at.member("access_control_list")), fmt.Sprintf("entries: %d", len(acl)))
-	}
-	delete(d.request, "access_control_list")
 	tags, _ := d.request["tags"].(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		if ownTag(name) {

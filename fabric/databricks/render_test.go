@@ -84,8 +84,15 @@ func render(t *testing.T, r *artifacts.Release, b fabric.Binding) (*fabric.Desir
 func shownAs(t *testing.T, r *artifacts.Release, d *fabric.Desired, findings []configs.Finding) string {
 	t.Helper()
 	var b strings.Builder
+	var keys []fabric.Key
 	for _, j := range r.Jobs {
 		k := fabric.Key(j.Key)
+		keys = append(keys, k)
+		if _, presence := d.Lookup(fabric.Attach(k, Permissions)); presence == fabric.Present {
+			keys = append(keys, fabric.Attach(k, Permissions))
+		}
+	}
+	for _, k := range keys {
 		res, presence := d.Lookup(k)
 		switch presence {
 		case fabric.Unknown:

@@ -8,13 +8,16 @@ import (
 	"selvage/fabric"
 )
 
-// Job is the only kind of resource here.
+// Job is one kind of resource here; Permissions is the other.
 const Job fabric.Kind = "job"
 
 // Rules says how live and desired job settings are compared.
 func (w *Workspace) Rules(k fabric.Kind) *fabric.Rules {
-	if k == Job {
+	switch k {
+	case Job:
 		return jobRules
+	case Permissions:
+		return accessRules
 	}
 	return &fabric.Rules{}
 }
@@ -167,6 +170,7 @@ func newJobRules() *fabric.Rules {
 
 	add("", jobDefaults, jobKeys, jobSets, jobWriteOnly)
 	notifications("")
+	r.KeyFuncs[accessField] = principalOf // until it is taken out of the request
 	for _, p := range jobOutput {
 		r.OutputOnly[p] = true
 	}

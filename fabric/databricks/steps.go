@@ -10,19 +10,23 @@ import (
 )
 
 // Steps makes one step for each change and one for each artifact to upload: artifacts before the jobs
-// that name them, jobs before those that refer to them, deletions after everything else.
+// that name them, jobs before those that refer to them and before their access lists, deletions after everything else.
 func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
 	var steps []fabric.Step
 	uploads := map[string]string{} // path -> step
 	named := map[string]bool{}     // steps that upload
 	creates := map[fabric.Key]string{}
-	var before []string // what deletions wait for
+	sent := map[fabric.Key]string{} // jobs, to their steps
+	var before []string             // what deletions wait for
 	for _, c := range changes {
 		if c.Action == fabric.Create {
 			creates[c.Key] = stepID(c)
 		}
 		if !c.Action.Sends() {
 			continue
+		}
+		if c.Kind == Job {
+			sent[c.Key] = stepID(c)
 		}
 		for _, b := range c.Blobs {
 			if _, ok := uploads[b.Path]; ok {
@@ -45,12 +49,15 @@ func (w *Workspace) Steps(changes []fabric.Change) []fabric.Step {
 			continue
 		}
 		s := fabric.Step{ID: stepID(c), Changes: []fabric.Change{c}}
+		if of, attached := c.Key.AttachedTo(c.Kind); attached && sent[of] != "" {
+			s.After = append(s.After, sent[of])
+		}
 		if c.Action.Sends() {
 			for _, b := range c.Blobs {
 				s.After = append(s.After, uploads[b.Path])
 			}
 			for _, k := range c.Needs {
-				if id, ok := creates[k]; ok && id != s.ID {
+				if id, ok := creates[k]; ok && id != s.ID && !slices.Contains(s.After, id) {
 					s.After = append(s.After, id)
 				}
 			}

@@ -65,6 +65,8 @@ type Workspace struct {
 
 	reads     map[string]fabric.Doc // jobs that were read one by one since the last list, by id
 	differing map[string]reading    // by id
+
+	lists lists
 }
 
 var _ fabric.Fabric = (*Workspace)(nil)

@@ -24,6 +24,8 @@ import (
 //	PATCH  /__emulator/jobs/ID              edit by hand: the body is a merge patch of settings, see PatchJob
 //	DELETE /__emulator/jobs/ID              delete by hand
 //	POST   /__emulator/jobs/ID/hide?user=U  forbid a user, or everybody
+//	GET    /__emulator/jobs/ID/access       its direct permissions
+//	PUT    /__emulator/jobs/ID/access       set them by hand: the body is as for the API's PUT
 //	GET    /__emulator/files                paths and sizes
 //	POST   /__emulator/files?path=PATH      a file by hand: the body is what it holds
 //	POST   /__emulator/secrets/SCOPE/KEY    a secret by hand, without a value
@@ -342,6 +344,10 @@ func (w *Workspace) jobCommand(c *call, rest string) (any, error) {
 	case "POST hide":
 		w.HideJob(id, c.param("user"))
 		return done, nil
+	case "GET access":
+		return append([]string{}, w.Access(id)...), nil
+	case "PUT access":
+		return done, w.SetAccess(id, c.body)
 	}
 	return nil, fmt.Errorf("the emulator has no control %s %s", c.method, c.path)
 }

@@ -26,6 +26,8 @@ type job struct {
 	created    time.Time
 	settings   map[string]any // as read back, see canonical
 	access     []grantee
+	accessWas  []grantee // until accessAt
+	accessAt   time.Time // from when on everybody sees access
 
 	listed, expanded []byte // rendered for jobs/list; nil until asked for, guarded by Workspace.mu
 }
@@ -34,7 +36,7 @@ type job struct {
 type state struct {
 	jobs    map[int64]*job
 	order   []*job         // by seq
-	deleted map[int64]bool // ids of former jobs
+	deleted map[int64]*job // former jobs, by id
 	seq     int64
 	runs    map[int64]*run
 	runKeys map[string]int64 // idempotency token to run id
@@ -48,7 +50,7 @@ type state struct {
 }
 
 func newState(o Options) state {
-	s := state{jobs: map[int64]*job{}, deleted: map[int64]bool{}, runs: map[int64]*run{},
+	s := state{jobs: map[int64]*job{}, deleted: map[int64]*job{}, runs: map[int64]*run{},
 		runKeys: map[string]int64{}, tree: map[string]*node{}, volumes: map[string]*node{},
 		dbfs: map[string]*node{}, secrets: map[string]map[string]int64{}, pipelines: map[string]bool{}}
 	users := append(slices.Collect(maps.Values(o.Users)), o.User, o.ClientID)
@@ -83,7 +85,7 @@ func (s *state) put(j *job) {
 
 func (s *state) remove(j *job) {
 	delete(s.jobs, j.id)
-	s.deleted[j.id] = true
+	s.deleted[j.id] = j
 	s.order = slices.DeleteFunc(s.order, func(o *job) bool { return o.id == j.id })
 }
 
@@ -91,7 +93,7 @@ func (s *state) remove(j *job) {
 func (w *Workspace) newID() int64 {
 	for {
 		id := 1<<60 + w.rng.Int64N(1<<60) | 1
-		if w.state.jobs[id] == nil && !w.state.deleted[id] && w.state.runs[id] == nil {
+		if w.state.jobs[id] == nil && w.state.deleted[id] == nil && w.state.runs[id] == nil {
 			return id
 		}
 	}
@@ -204,7 +206,7 @@ func (w *Workspace) replaceSettings(j *job, settings map[string]any) *failure {
 	if f := w.validate(settings); f != nil {
 		return f
 	}
-	changed := &job{id: j.id, seq: j.seq, generation: j.generation, creator: j.creator, created: j.created, access: j.access}
+	changed := &job{id: j.id, seq: j.seq, generation: j.generation, creator: j.creator, created: j.created, access: j.access, accessWas: j.accessWas, accessAt: j.accessAt}
 	var f *failure
 	again := deepCopy(settings).(map[string]any)
 	if changed.settings, f = w.canonical(settings, j.settings, changed); f != nil {
@@ -254,7 +256,7 @@ func (w *Workspace) find(c *call, id any, writing bool) (*job, *failure) {
 	}
 	denied := refused(http.StatusForbidden, "PERMISSION_DENIED",
 		"User %s does not have Manage or View permissions on job %d.", c.user, n)
-	if w.hides(n, c.user) || w.o.Unverified.DeletedIs403 && w.state.deleted[n] {
+	if w.hides(n, c.user) || w.o.Unverified.DeletedIs403 && w.state.deleted[n] != nil {
 		return nil, denied
 	}
 	if j := w.state.jobs[n]; j != nil {

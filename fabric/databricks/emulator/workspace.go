@@ -20,6 +20,8 @@
 //   - defaults are filled in at job, task, for_each and cluster level (defaults.go, clusters.go);
 //   - who is no admin sees the jobs that an access list lets it see, and changes those that it may manage;
 //   - reset keeps the old run_as when it is omitted, and enables the queue when that is omitted;
+//   - permissions of a job: PUT replaces all direct entries and wants exactly one owner, no group, and nobody twice;
+//     PATCH merges; GET shows what is inherited too; who makes a job owns it unless the request says otherwise;
 //   - access_control_list counts on create only; apply_policy_default_values and the condition of a
 //     table_update trigger are never read back;
 //   - limits of size, count and charset are errors (validate.go, tasks.go); over the rate is 429.
@@ -76,15 +78,16 @@ type Options struct {
 	ClientID     string // a service principal that may ask for OAuth tokens
 	ClientSecret string
 
-	Profile  Profile                   // default AWS
-	Seed     int64                     // of ids and orders: same seed and same requests, same answers
-	Policies map[string]map[string]any // cluster policy id to the cluster fields that it fixes
-	Volumes  []string                  // "catalog.schema.volume" that exist; nil: any does
-	RunTime  time.Duration             // of a simulated run; default 2 s
-	EndTime  time.Duration             // from the cancel of a run until it has ended; default none
-	Limits   map[string]Limit          // by endpoint, as "jobs/create" or "workspace/import"; "*" for all together
-	Latency  time.Duration             // of every answer
-	Lenient  bool                      // accept what only our caution rejects, see Strictness above
+	Profile    Profile                   // default AWS
+	Seed       int64                     // of ids and orders: same seed and same requests, same answers
+	Policies   map[string]map[string]any // cluster policy id to the cluster fields that it fixes
+	Volumes    []string                  // "catalog.schema.volume" that exist; nil: any does
+	RunTime    time.Duration             // of a simulated run; default 2 s
+	EndTime    time.Duration             // from the cancel of a run until it has ended; default none
+	Limits     map[string]Limit          // by endpoint, as "jobs/create" or "workspace/import"; "*" for all together
+	Latency    time.Duration             // of every answer
+	Principals []string                  // users, groups and service principals that exist; nil: any does
+	Lenient    bool                      // accept what only our caution rejects, see Strictness above
 	// IntentLog is a folder. Where set, a request that changes anything must carry the header
 	// X-Selvage-Intent with an id that already stands in one of the folder's *.jsonl files;
 	// any other is refused with status 500 and remembered as a violation.
@@ -114,7 +117,11 @@ type Unverified struct {
 	JobClustersBare      bool          // no defaults below job_clusters, only below tasks
 	QueueHidesDisabled   bool          // queue {enabled: false} reads back as absent
 	QueueKept            bool          // reset without queue keeps the old one, instead of enabling it
-	MissingIs404         bool          // reset, update and delete of a missing job: 404 RESOURCE_DOES_NOT_EXIST, not 400
+	PermissionsLag       time.Duration // an access list reads as before for so long after a write
+	PermissionsOutlive   bool          // the access list of a deleted job can still be read
+	AdminsInherit        bool          // what the group admins is granted directly is not kept: it inherits CAN_MANAGE
+	UserNamesLowered     bool          // names of users in access lists come back in lower case
+	MissingIs404         bool          // reset, update and delete of a missing job, and writes of its permissions: 404 RESOURCE_DOES_NOT_EXIST, not 400
 	DeletedIs403         bool          // any call for a deleted job: 403, as some see without admin rights
 	BadTokenIs403        bool          // a wrong token: 403, not 401
 	RetryAfter           bool          // 429 carries Retry-After
