@@ -64,6 +64,8 @@ var update = flag.Bool("update", false, "rewrite the golden files, and what stor
 //	livejob WORKSPACE NAME    prints the settings of a live job as JSON
 //	editjob WORKSPACE NAME P  changes a live job by hand with the merge patch P
 //	makejob WORKSPACE JSON [N]  makes a job by hand, or N of them, with its number in place of each #
+//	thing VAR WORKSPACE KIND NAME  makes a warehouse, policy, pool, cluster, destination or pipeline by hand and sets VAR
+//	                          to its id; dropthing WORKSPACE ID takes it away
 //	runjob WORKSPACE NAME     runs a live job; runs WORKSPACE NAME N checks how many runs it has had
 //	requests WORKSPACE PATTERN [N]  checks the number of requests like "POST *", or prints it
 //	forget WORKSPACE          forgets the requests so far
@@ -117,6 +119,8 @@ func TestStories(t *testing.T) {
 			"livejob":    cmdLiveJob,
 			"editjob":    cmdEditJob,
 			"makejob":    cmdMakeJob,
+			"thing":      cmdThing,
+			"dropthing":  cmdDropThing,
 			"runjob":     cmdRunJob,
 			"runs":       cmdRuns,
 			"requests":   cmdRequests,

@@ -87,6 +87,20 @@ func cmdMakeJob(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+func cmdThing(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 4, 4, "thing VAR WORKSPACE KIND NAME")
+	id, err := sceneOf(ts).place(ts, args[1]).SetThing(args[2], args[3])
+	ts.Check(err)
+	ts.Setenv(args[0], id)
+}
+
+func cmdDropThing(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, 2, "dropthing WORKSPACE ID")
+	if !sceneOf(ts).place(ts, args[0]).DropThing(args[1]) {
+		ts.Fatalf("there is no %s in %s", args[1], args[0])
+	}
+}
+
 func cmdRunJob(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, 2, "runjob WORKSPACE NAME")
 	s := sceneOf(ts)
