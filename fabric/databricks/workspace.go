@@ -154,10 +154,10 @@ func (w *Workspace) artifactRoot(ctx context.Context) (string, error) {
 }
 
 // sourcesRoot is the folder for what can't lie in a volume: one of the principal's own. It is empty where the artifacts
-// lie in the workspace anyway.
+// lie in the workspace anyway. No other fabric has its artifacts there, so that what is collected of those never is of these.
 func sourcesRoot(root, principal string) string {
 	if !strings.HasPrefix(root, "/Volumes/") || principal == "" {
 		return ""
 	}
-	return "/Workspace/Users/" + principal + "/.selvage/artifacts"
+	return "/Workspace/Users/" + principal + "/.selvage/sources"
 }
