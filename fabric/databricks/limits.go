@@ -39,7 +39,7 @@ func (d *draft) limits(settings map[string]any) {
 		return
 	}
 	over := func(at *spot, format string, args ...any) {
-		d.block(configs.OverLimit, at, fmt.Sprintf(format, args...))
+		d.block(configs.OverLimit, at, at.String()+": "+fmt.Sprintf(format, args...)) // a plan shows the text alone
 	}
 	most := func(at *spot, v any, limit int, of string) {
 		if list, _ := v.([]any); len(list) > limit {
