@@ -14,8 +14,16 @@ import (
 )
 
 // benchSite is a site whose project has n jobs of three tasks each, over one pipeline.
-func benchSite(b *testing.B, n int) *site {
-	s := newSite(b, emulator.Options{})
+func benchSite(b *testing.B, n int, list func(i int) string) *site {
+	return newSite(b, emulator.Options{}).many(n, list)
+}
+
+// many has the project hold n jobs, each with the entries of an access list if there is one, and opens the site.
+func (s *site) many(n int, list func(i int) string) *site {
+	b := s.t
+	if list == nil {
+		list = func(int) string { return "" }
+	}
 	s.yaml = strings.Replace(s.yaml, "poll: 1s", "poll: 1h", 1)
 	for _, dir := range []string{"jobs"} {
 		if err := os.RemoveAll(filepath.Join(s.work, dir)); err != nil {
@@ -44,7 +52,7 @@ func benchSite(b *testing.B, n int) *site {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			b.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "databricks-job.json"), benchJob(i), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "databricks-job.json"), benchJob(i, list(i)), 0o644); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -56,7 +64,7 @@ func benchSite(b *testing.B, n int) *site {
 	return s
 }
 
-func benchJob(i int) []byte {
+func benchJob(i int, list string) []byte {
 	const wheel = "/Volumes/shop/prophecy/artifacts/prophecy/artifacts/saas/app/__PROJECT_ID_PLACEHOLDER__/__PROJECT_RELEASE_VERSION_PLACEHOLDER__/pipeline/clean_orders-1.0-py3-none-any.whl"
 	task := func(key, after string) string {
 		depends := ""
@@ -70,11 +78,11 @@ func benchJob(i int) []byte {
 	}
 	return fmt.Appendf(nil, `{ "fabric_id" : "4004",
   "components" : [ { "PipelineComponent" : { "path" : %q, "nodeName" : "clean", "id" : "a$$b", "language" : "python", "pipelineId" : "pipelines/clean_orders" } } ],
-  "request" : { "format" : "MULTI_TASK", "name" : "job_%04d", "max_concurrent_runs" : 1, "email_notifications" : { },
+  "request" : { "format" : "MULTI_TASK", "name" : "job_%04d", "max_concurrent_runs" : 1, "email_notifications" : { }, "access_control_list" : [ %s ],
     "job_clusters" : [ { "job_cluster_key" : "small", "new_cluster" : { "spark_version" : "12.2.x-scala2.12", "node_type_id" : "i3.xlarge", "num_workers" : 1,
       "spark_conf" : { "spark.prophecy.metadata.job.branch" : "__PROJECT_RELEASE_VERSION_PLACEHOLDER__", "spark.prophecy.metadata.job.uri" : "__PROJECT_ID_PLACEHOLDER__/jobs/job_%04d" } } } ],
     "schedule" : { "quartz_cron_expression" : "0 0 5 * * ?", "timezone_id" : "UTC", "pause_status" : "PAUSED" },
-    "tasks" : [ %s, %s, %s ] } }`, wheel, i, i, task("extract", ""), task("clean", "extract"), task("load", "clean"))
+    "tasks" : [ %s, %s, %s ] } }`, wheel, i, list, i, task("extract", ""), task("clean", "extract"), task("load", "clean"))
 }
 
 // peak is the most memory that the process held while run was running, in MB, by samples of 5 ms.
@@ -106,27 +114,29 @@ func peak(run func()) float64 {
 // A thousand jobs of three tasks, converged: what does finding that out cost? Workspace and git remote
 // are served by this process, too; their memory is in MB-peak.
 func BenchmarkReconcileNoop(b *testing.B) {
-	b.Run("jobs=1000", func(b *testing.B) {
-		s := benchSite(b, 1000)
-		s.round()
-		if d := s.approveBench(b); d.Phase != Sound {
-			b.Fatalf("%s: %s", d.Phase, d.Result.Text)
-		}
-		d, _ := s.Config.Deployment(deployment)
-		s.workspace.ResetJournal()
-		b.ResetTimer()
-		for b.Loop() {
-			s.mu.Lock()
-			s.wrote[deployment] = time.Now() // no look from before
-			s.mu.Unlock()
-			if out, err := s.reconcile(b.Context(), d, ask{}); err != nil || out.Plan.Digest != "" || out.Phase != Sound {
-				b.Fatalf("%s %s: %v", out.Phase, out.Result.Text, err)
+	for name, list := range map[string]func(int) string{"jobs=1000": nil, "jobs=1000,lists=1000": benchList} {
+		b.Run(name, func(b *testing.B) {
+			s := benchSite(b, 1000, list)
+			s.round()
+			if d := s.approveBench(b); d.Phase != Sound {
+				b.Fatalf("%s: %s", d.Phase, d.Result.Text)
 			}
-		}
-		b.ReportMetric(float64(len(s.workspace.Requests()))/float64(b.N), "requests/op")
-		b.StopTimer()
-		s.shut()
-	})
+			d, _ := s.Config.Deployment(deployment)
+			s.workspace.ResetJournal()
+			b.ResetTimer()
+			for b.Loop() {
+				s.mu.Lock()
+				s.wrote[deployment] = time.Now() // no look from before
+				s.mu.Unlock()
+				if out, err := s.reconcile(b.Context(), d, ask{}); err != nil || out.Plan.Digest != "" || out.Phase != Sound {
+					b.Fatalf("%s %s: %v", out.Phase, out.Result.Text, err)
+				}
+			}
+			b.ReportMetric(float64(len(s.workspace.Requests()))/float64(b.N), "requests/op")
+			b.StopTimer()
+			s.shut()
+		})
+	}
 }
 
 // The first deploy of the same, without a rate limit to speak of.
@@ -134,7 +144,7 @@ func BenchmarkReconcileFirst(b *testing.B) {
 	b.Run("jobs=1000", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
-			s := benchSite(b, 1000)
+			s := benchSite(b, 1000, nil)
 			s.round()
 			s.workspace.ResetJournal()
 			b.StartTimer()

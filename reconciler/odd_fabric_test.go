@@ -55,6 +55,9 @@ func (o *oddity) workspaceHolds(report *strings.Builder) {
 			}
 			text += fmt.Sprintf("  %s  %s\n", field, o.masked(b))
 		})
+		if access := o.workspace.Access(j.ID); len(access) > 1 { // more than that we own it
+			text += "  access  " + strings.Join(access, "\n  access  ") + "\n"
+		}
 		jobs = append(jobs, text)
 	}
 	slices.Sort(jobs)

@@ -92,7 +92,7 @@ func (r *Reconciler) Status(_ context.Context, deployment string) ([]Status, err
 	for _, d := range ds {
 		known := r.state.deployed[d.Name()]
 		s := Status{Deployment: d.Name(), Mode: d.Mode, Live: known.Live, Target: known.Target, Phase: known.Phase, State: string(known.Phase),
-			Since: known.Since, Owned: len(r.state.applied[d.Name()]), Drift: -1, Result: known.Result}
+			Since: known.Since, Owned: alone(r.state.applied[d.Name()]), Drift: -1, Result: known.Result}
 		last, looked := r.last[d.Name()]
 		if looked {
 			s.Drift, s.Result, s.Notices = last.Plan.Counts.Drifted, last.Result, notices(last.Plan)

@@ -37,6 +37,9 @@ type Plan struct {
 	Asks []fabric.Outside `json:"-"`
 	// Runs are the keys of deletions that wait for runs to end and that nothing else holds back. PlanInput.Active answers.
 	Runs []fabric.Key `json:"-"`
+	// Reads are attached resources that no look has read so far, and that have to be read before anything can be
+	// decided about them.
+	Reads []fabric.Owned `json:"-"`
 }
 
 // Empty reports that nothing is to be written, now or after a hindrance is mended.
@@ -125,11 +128,12 @@ func NewPlan(in PlanInput) Plan {
 	for k := range b.left {
 		delete(keys, k)
 	}
+	b.goesAlong(keys)
 	sorted := slices.Sorted(mapKeys(keys))
 	for _, k := range sorted {
 		b.learn(k)
 	}
-	p := Plan{Owned: len(in.Owned), Notes: notesOf(in.Rendered)}
+	p := Plan{Owned: alone(in.Owned), Notes: notesOf(in.Rendered)}
 	for _, k := range slices.Sorted(mapKeys(b.left)) {
 		if _, sighted := in.Absences[k]; sighted { // it is not absent, only named otherwise
 			p.Back = append(p.Back, k)
@@ -197,6 +201,9 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 	c := fabric.Change{Key: k, Kind: r.Kind, Name: r.Name, ID: o.ID, Owner: b.owner(k), Action: fabric.Keep}
 	if owned && presence != fabric.Present {
 		c.Kind, c.Name = o.Kind, o.Name
+	}
+	if to, attached := k.AttachedTo(c.Kind); attached {
+		return b.attached(c, r, to, presence == fabric.Present, p)
 	}
 	switch {
 	case presence == fabric.Unknown:

@@ -53,6 +53,8 @@ type round struct {
 	whole      bool          // nothing of the target is left to be written but what is blocked
 	unbuilt    error         // why the newest release can't be built, with the answer that says so
 	unbuiltWhy configs.Finding
+	read       map[fabric.Key]bool             // attached resources that this round read
+	agedTold   bool                            // that what is read in turns is old
 	unstable   bool                            // a field was still different after it was written
 	outside    map[fabric.Outside]fabric.Sight // what this round asked about
 	askedRuns  map[fabric.Key]bool             // whose runs this round asked about
@@ -366,6 +368,11 @@ func (rd *round) plan(ctx context.Context) error {
 // compare makes a plan of what the round has seen, and has the fabric look for what that plan depends on.
 func (rd *round) compare(ctx context.Context) error {
 	rd.out.Plan = NewPlan(rd.planInput())
+	if read, err := rd.readAttached(ctx, rd.out.Plan); err != nil {
+		return err
+	} else if read {
+		rd.out.Plan = NewPlan(rd.planInput())
+	}
 	learnt, err := rd.askOutside(ctx, rd.out.Plan)
 	if err != nil {
 		return err

@@ -145,6 +145,7 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 	rd.mu.Unlock()
 	back := readBack{Read: map[fabric.Key]string{}, Unstable: map[fabric.Key][]fabric.Field{}}
 	var names []string
+	ids := rd.ids()
 	for _, c := range touched {
 		a, owned := applied[c.Key]
 		if !owned || c.Action == fabric.Delete {
@@ -160,7 +161,7 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 			return rd.fail(configs.LedgerFailed, err)
 		}
 		back.Read[c.Key] = digest
-		ids, sent := rd.ids(), rd.documents.get(a.Sent)
+		sent := rd.documents.get(a.Sent)
 		desired := r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { id, ok := ids[ref]; return id, ok })
 		fields, _ := fabric.Compare(fabric.Comparison{Rules: place.Rules(c.Kind), Live: obj.Doc, Sent: sent,
 			Desired: desired.ResolveAs(sent), Labels: r.Labels, Overlaid: r.Overlaid})
@@ -214,6 +215,9 @@ func (rd *round) resolve(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := rd.readOpen(ctx, open); err != nil {
+		return err
+	}
 	for _, i := range open {
 		results, resolved := rd.became(i)
 		if !resolved {
@@ -260,6 +264,14 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 	late := rd.live.At.Sub(i.At) < intentGrace
 	var results []fabric.Result
 	for n, k := range i.Keys {
+		if i.Kind.Attached() {
+			r, known := rd.becameAttached(i, n)
+			if !known {
+				return nil, false
+			}
+			results = append(results, r)
+			continue
+		}
 		r := fabric.Result{Key: k, Nonce: i.Nonce, ID: i.ID}
 		owner := fabric.Owner{Deployment: rd.name, Key: k}
 		a := rd.ownedOf(i, n)

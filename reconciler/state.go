@@ -131,11 +131,7 @@ func (s *state) fold(e ledger.Entry) error {
 		var r keysOf
 		if read(&r) {
 			for _, k := range r.Keys {
-				if a, ok := s.formerly[dep][k]; ok {
-					delete(s.formerly[dep], k)
-					s.table.drop("formerly", dep, string(k))
-					s.apply(dep, k, a)
-				}
+				s.take(dep, k)
 			}
 		}
 	case kindCommitted:
@@ -194,9 +190,10 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 				a = Applied{Kind: i.Kind, Nonce: nonce}
 			}
 			if from != k { // one entry ends the one and begins the other: no reader finds both, or neither
+				s.moveAttached(dep, from, k)
 				s.forget(dep, from)
-				a.Kind = i.Kind
 			}
+			a.Kind = i.Kind
 			if r.ID != "" {
 				a.ID = r.ID
 			}
@@ -209,6 +206,9 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 			case fabric.Quarantine:
 				a.Quarantined = i.At
 			case fabric.Leave: // paused and released in one entry: no reader finds it the one and not the other
+				for _, part := range attached(s.applied[dep], k) {
+					s.relinquish(dep, part)
+				}
 				s.disown(dep, k)
 				set(s.formerly, dep, k, a)
 				s.table.put("formerly", dep, string(k), a)
@@ -247,6 +247,9 @@ func (s *state) relinquish(dep string, k fabric.Key) {
 	if !ok {
 		return
 	}
+	for _, part := range attached(s.applied[dep], k) {
+		s.relinquish(dep, part)
+	}
 	s.disown(dep, k)
 	set(s.formerly, dep, k, a)
 	s.table.put("formerly", dep, string(k), a)
@@ -254,6 +257,9 @@ func (s *state) relinquish(dep string, k fabric.Key) {
 
 // disown ends that a key is owned.
 func (s *state) disown(dep string, k fabric.Key) {
+	for _, part := range attached(s.applied[dep], k) {
+		s.disown(dep, part)
+	}
 	delete(s.applied[dep], k)
 	s.table.drop("applied", dep, string(k))
 	delete(s.absences[dep], k)

@@ -132,8 +132,8 @@ func (w *Workspace) perform(ctx context.Context, m mutation, j fabric.Journal) f
 func meaning(err error) fabric.Status {
 	var e *CallError
 	switch {
-	case errors.Is(err, errBlob), errors.Is(err, errUnread):
-		return fabric.Later // the next build mends the store; what was not read may be read then
+	case errors.Is(err, errBlob):
+		return fabric.Later // the next build mends the store
 	case errors.As(err, &e):
 		return e.status()
 	}

@@ -69,22 +69,32 @@ func (w *Workspace) readLists(ctx context.Context, ids []string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(getsAtOnce)
 	for _, id := range ids {
-		g.Go(func() error { return w.readList(ctx, id) })
+		g.Go(func() error {
+			if _, err := w.readList(ctx, id); err != nil && !listRefused(err) {
+				return err
+			}
+			return nil
+		})
 	}
 	return g.Wait()
 }
 
-func (w *Workspace) readList(ctx context.Context, id string) error {
+// listRefused reports the service's word that a list is not there for us to read. It says nothing of what is in it.
+func listRefused(err error) bool {
+	var e *CallError
+	return errors.As(err, &e) && e.Status >= 400 && e.Status < 500 && e.Status != http.StatusUnauthorized && e.Status != http.StatusTooManyRequests
+}
+
+// readList reads one list and remembers it, or that it was refused.
+func (w *Workspace) readList(ctx context.Context, id string) (fabric.Doc, error) {
 	ls := &w.lists
 	ls.mu.Lock()
 	writes := ls.byID[id].writes
 	ls.mu.Unlock()
 	at := time.Now()
 	doc, err := w.readAccess(ctx, id)
-	var e *CallError
-	refused := errors.As(err, &e) && e.Status >= 400 && e.Status < 500 && e.Status != http.StatusUnauthorized && e.Status != http.StatusTooManyRequests
-	if err != nil && !refused {
-		return err
+	if err != nil && !listRefused(err) {
+		return doc, err
 	}
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -99,7 +109,7 @@ func (w *Workspace) readList(ctx context.Context, id string) error {
 		}
 		ls.set(id, l)
 	}
-	return nil
+	return doc, err
 }
 
 // remembered are the objects of the lists that were read, or that could not be, among those of the jobs.

@@ -141,11 +141,8 @@ func asDeclared(desired, live fabric.Doc) bool {
 	return len(fields) == 0
 }
 
-// errUnread is part of the error of a change that was not sent for want of a look.
-var errUnread = errors.New("nothing was sent")
-
-// permit brings the access list of a job to what it should be. It looks first, for it replaces the list as a whole:
-// the owner has to stand in it, and what is as desired is not written.
+// permit brings the access list of a job to what it should be. It looks first, for it replaces the list as a whole: the
+// owner has to stand in it, what is as desired is not written, and what no plan has seen is not written over.
 func (w *Workspace) permit(ctx context.Context, c fabric.Change, j fabric.Journal) fabric.Result {
 	switch {
 	case c.Action == fabric.Delete:
@@ -162,21 +159,31 @@ func (w *Workspace) permit(ctx context.Context, c fabric.Change, j fabric.Journa
 	if err != nil {
 		return fabric.Result{ID: id, Status: fabric.Refused, Err: err}
 	}
-	defer w.lists.forget(id)
+	var live fabric.Doc
+	var refused error
 	return w.perform(ctx, mutation{
 		class: permissionWrite,
 		intent: fabric.Intent{Nonce: fabric.NewNonce(), Op: fabric.OpUpdate, Keys: []fabric.Key{c.Key}, ID: id, Sent: []fabric.Doc{c.Desired},
 			Text: fmt.Sprintf("set the permissions of job %s (%s)", id, c.Key)},
-		send: func(ctx context.Context) (string, error) {
-			live, err := w.readAccess(ctx, id)
+		before: func(ctx context.Context) error {
+			var err error
+			live, err = w.readList(ctx, id)
 			switch {
-			case err != nil && meaning(err) == fabric.Doubtful:
-				return id, fmt.Errorf("%w: %w", errUnread, err)
-			case err != nil || asDeclared(c.Desired, live):
-				return id, err
+			case err != nil && listRefused(err): // that is an outcome, to be written down, of this one alone
+				refused = err
+				return nil
+			case err != nil || c.Live.IsZero() || asDeclared(c.Desired, live):
+				return err
 			}
+			return c.Unchanged(accessRules, c.Mark, live)
+		},
+		send: func(ctx context.Context) (string, error) {
+			if refused != nil || asDeclared(c.Desired, live) {
+				return id, refused
+			}
+			w.lists.forget(id)
 			body := fabric.NewDoc(map[string]any{accessField: toSend(c.Desired, live)})
-			_, err = w.send(ctx, call{method: http.MethodPut, path: permissionsPath + id, body: body.Canonical()})
+			_, err := w.send(ctx, call{method: http.MethodPut, path: permissionsPath + id, body: body.Canonical()})
 			return id, err
 		},
 		look: func(ctx context.Context) (string, bool, error) {
