@@ -2,6 +2,7 @@ package databricks
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -169,6 +170,24 @@ func TestPermit(t *testing.T) {
 		}
 		if got := r.e.Access(id); !slices.Contains(got, "user_name deployer@selvage.example CAN_MANAGE") || !slices.Contains(got, "user_name a@shop.example IS_OWNER") {
 			t.Errorf("after %s: %s", list, got)
+		}
+	}
+	// What somebody did since the plan's look is not written over, unless it is what is declared.
+	seen := permission(job, "group analysts CAN_VIEW")
+	seen.Live = accessDoc(job.ID, "user deployer@selvage.example", "user a@shop.example IS_OWNER", "user deployer@selvage.example CAN_MANAGE")
+	for _, tt := range []struct {
+		live    string
+		changed bool
+	}{{`{"user_name":"deployer@selvage.example","permission_level":"CAN_VIEW"}`, true}, {`{"group_name":"analysts","permission_level":"CAN_VIEW"}`, false}} {
+		if err := r.e.SetAccess(id, []byte(`{"access_control_list":[{"user_name":"a@shop.example","permission_level":"IS_OWNER"},`+tt.live+`]}`)); err != nil {
+			t.Fatal(err)
+		}
+		r.journal.intents = nil
+		before := r.e.Access(id)
+		var changed *fabric.Changed
+		o := r.w.Do(t.Context(), step(seen), r.journal)
+		if errors.As(o.Err, &changed) != tt.changed || (len(r.journal.intents) == 0) != tt.changed || cmp.Diff(before, r.e.Access(id)) != "" {
+			t.Errorf("%s: %s %v, %d intents, %s", tt.live, o.Status, o.Err, len(r.journal.intents), r.e.Access(id))
 		}
 	}
 	if o := r.w.Do(t.Context(), step(fabric.Change{Key: "jobs/daily:permissions", Kind: Permissions, Action: fabric.Delete, ID: job.ID}), r.journal); o.Status != fabric.Refused || len(r.e.Jobs()) != 1 {
