@@ -26,7 +26,8 @@ type Collector interface {
 
 	// Mentions are all texts of 64 hex digits in the definitions of all jobs on the fabric, of whoever they are, each
 	// with one job that has it. unseen says why there may be jobs that were not looked at; empty where there are none.
-	Mentions(ctx context.Context) (jobs map[string]string, unseen string, err error)
+	// A listing that proves nothing absent is an error. Of the scope, Owned counts.
+	Mentions(ctx context.Context, s Scope) (jobs map[string]string, unseen string, err error)
 
 	// Remove removes files, under one intent, and folders that are empty then. A file that is gone is no error.
 	Remove(ctx context.Context, files []File, j Journal) Result

@@ -187,8 +187,9 @@ func (c *collecting) find(ctx context.Context) (Collected, error) {
 		return out, err
 	}
 	jobs := map[string]bool{}
+	looking := &round{Reconciler: c.Reconciler, Setup: c.setup, at: c.now}
 	for _, name := range c.shared {
-		mentions, unseen, err := c.setup.Fabrics[name].(fabric.Collector).Mentions(ctx)
+		mentions, unseen, err := c.setup.Fabrics[name].(fabric.Collector).Mentions(ctx, fabric.Scope{Owned: looking.ownedOn(name)})
 		if err != nil {
 			return out, err
 		}

@@ -196,6 +196,11 @@ func TestCollectRefuses(t *testing.T) {
 		refused("list "+root, ask)
 		s.workspace.ClearFaults()
 
+		// The list ends early and says that this is all of it.
+		s.workspace.Fault(emulator.Fault{Pattern: "GET /api/2.2/jobs/list", Status: 200, Body: `{"has_more":false}`, Times: -1})
+		refused("is there and not in the list of 0", ask)
+		s.workspace.ClearFaults()
+
 		guests["deployer@selvage.example"] = nil
 		time.Sleep(2 * time.Hour) // who logs in is asked again
 		refused("a job that does not show may name an artifact", ask)

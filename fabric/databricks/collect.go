@@ -237,14 +237,28 @@ func (w *Workspace) Content(ctx context.Context, f fabric.File) ([]byte, error) 
 
 // Mentions implements fabric.Collector. It looks at the text of the definitions, so that no field is forgotten that
 // may hold a path.
-func (w *Workspace) Mentions(ctx context.Context) (jobs map[string]string, unseen string, err error) {
+func (w *Workspace) Mentions(ctx context.Context, s fabric.Scope) (jobs map[string]string, unseen string, err error) {
 	me, err := w.identify(ctx)
 	if err != nil {
 		return nil, "", err
 	}
+	now := listing{time.Now(), map[string]bool{}}
 	all, err := w.list(ctx, map[string]any{"expand_tasks": true})
 	if err != nil {
 		return nil, "", fmt.Errorf("look at fabric %s (%s): %w", w.name, w.host, err)
+	}
+	for _, j := range all {
+		o, err := w.object(j)
+		if err != nil {
+			return nil, "", fmt.Errorf("look at fabric %s (%s): %w", w.name, w.host, err)
+		}
+		now.ours[o.ID] = o.Mark.Installation == w.installation && o.Managed
+	}
+	switch more, err := w.expected(ctx, now, s); {
+	case err != nil:
+		return nil, "", fmt.Errorf("look at fabric %s (%s): %w", w.name, w.host, err)
+	case more.doubt.Code != "":
+		return nil, "", fmt.Errorf("look at fabric %s (%s): %s", w.name, w.host, more.doubt.Text)
 	}
 	jobs = map[string]string{}
 	for _, j := range all {

@@ -46,6 +46,8 @@ func TestGuardrails(t *testing.T) {
 		{"an odd entry", configs.Guardrails{Principals: []string{"a"}}, configs.Overlay{}, `"access_control_list":[["a"]]`, []string{"can't be judged"}},
 
 		{"a policy", configs.Guardrails{Policies: []string{"9A3F"}}, configs.Overlay{}, `"job_clusters":[{"job_cluster_key":"c","new_cluster":{"policy_id":"9A3F"}}]`, nil},
+		{"a policy by its name", configs.Guardrails{Policies: []string{"small jobs"}}, configs.Overlay{}, `"job_clusters":[{"job_cluster_key":"c","new_cluster":{"policy_id":{"policy":"small jobs"}}}]`, nil},
+		{"another policy by its name", configs.Guardrails{Policies: []string{"small jobs"}}, configs.Overlay{}, `"job_clusters":[{"job_cluster_key":"c","new_cluster":{"policy_id":{"policy":"large jobs"}}}]`, []string{`is "large jobs"`}},
 		{"no cluster", configs.Guardrails{Policies: []string{"9A3F"}}, configs.Overlay{}, `"tasks":[{"task_key":"a"}]`, nil},
 		{"a policy by the overlay", configs.Guardrails{Policies: []string{"9A3F"}}, configs.Overlay{JobClusters: []configs.ClusterOverlay{{Key: "*", Merge: map[string]any{"policy_id": "9A3F"}}}},
 			`"job_clusters":[{"job_cluster_key":"c","new_cluster":{}}]`, nil},

@@ -152,6 +152,10 @@ func TestAskingOverTheSocket(t *testing.T) {
 		}
 	}
 
+	if _, err := c.Collect(ctx, reconciler.CollectRequest{Fabric: "nowhere", Keep: 1}); err == nil || !strings.Contains(err.Error(), `unknown fabric "nowhere"`) {
+		t.Errorf("collect: %v", err)
+	}
+
 	// A decision comes across also where it ended in an error.
 	d, err := c.Plan(ctx, "hello@production", "")
 	if err == nil || errors.Is(err, reconciler.ErrUnknownDeployment) || d.Result.Code != configs.GitUnreachable || d.Deployment != "hello@production" {
