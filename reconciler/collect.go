@@ -38,7 +38,7 @@ type CollectRequest struct {
 // Collected is what came of it.
 type Collected struct {
 	Fabric string `json:"fabric"`
-	Root   string `json:"root"`
+	Root   string `json:"root"` // of most of them
 	// Files are those that nothing names, by path; removed unless Dry.
 	Files   []fabric.File `json:"files"`
 	Removed bool          `json:"removed"`
@@ -107,19 +107,19 @@ type collecting struct {
 	setup  *Setup
 	ask    CollectRequest
 	now    time.Time
-	root   string
-	shared []string // fabrics with artifacts in the same place, the asked one first
+	roots  []string
+	shared []string // fabrics with artifacts in the same places, the asked one first
 }
 
-// open finds out which fabrics share the place: of one workspace, and of a volume whichever workspaces there are.
+// open finds out which fabrics share a place: of one workspace, and of a volume whichever workspaces there are.
 func (c *collecting) open(ctx context.Context) error {
-	var place string
+	places := map[string]bool{}
+	asked := c.setup.Config.Fabrics[c.ask.Fabric]
 	names := slices.DeleteFunc(slices.Sorted(mapKeys(c.setup.Config.Fabrics)), func(name string) bool { return name == c.ask.Fabric })
 	for _, name := range slices.Insert(names, 0, c.ask.Fabric) {
-		f, asked := c.setup.Config.Fabrics[name], c.setup.Config.Fabrics[c.ask.Fabric]
-		if f.Artifacts != "" && asked.Artifacts != "" && f.Artifacts != asked.Artifacts ||
-			f.Databricks.Host != asked.Databricks.Host && !strings.HasPrefix(f.Artifacts, "/Volumes/") {
-			continue // its place is another one, whoever logs in
+		f := c.setup.Config.Fabrics[name]
+		if f.Databricks.Host != asked.Databricks.Host && (f.Artifacts != asked.Artifacts || !strings.HasPrefix(f.Artifacts, "/Volumes/")) {
+			continue // its places are others, whoever logs in
 		}
 		collector, ok := c.setup.Fabrics[name].(fabric.Collector)
 		if !ok {
@@ -128,18 +128,25 @@ func (c *collecting) open(ctx context.Context) error {
 			}
 			continue
 		}
-		root, _, err := collector.Folders(ctx)
+		roots, err := collector.Roots(ctx)
 		if err != nil {
 			return err
 		}
-		at := root
-		if !strings.HasPrefix(root, "/Volumes/") {
-			at = f.Databricks.Host + root
+		shares := name == c.ask.Fabric
+		for _, root := range roots {
+			at := root
+			if !strings.HasPrefix(root, "/Volumes/") {
+				at = f.Databricks.Host + root
+			}
+			if name == c.ask.Fabric {
+				places[at] = true
+			}
+			shares = shares || places[at]
 		}
 		if name == c.ask.Fabric {
-			place, c.root = at, root
+			c.roots = roots
 		}
-		if at == place {
+		if shares {
 			c.shared = append(c.shared, name)
 		}
 	}
@@ -181,7 +188,7 @@ func (c *collecting) still() error {
 
 // find lists what may go.
 func (c *collecting) find(ctx context.Context) (Collected, error) {
-	out := Collected{Fabric: c.ask.Fabric, Root: c.root, Files: []fabric.File{}}
+	out := Collected{Fabric: c.ask.Fabric, Root: c.roots[0], Files: []fabric.File{}}
 	h, err := c.history()
 	if err != nil {
 		return out, err
@@ -201,22 +208,28 @@ func (c *collecting) find(ctx context.Context) (Collected, error) {
 			jobs[digest] = true
 		}
 	}
-	_, folders, err := c.collector().Folders(ctx)
-	if err != nil {
-		return out, err
-	}
-	there := map[string]bool{}
-	var kept []string
-	for _, name := range folders {
-		there[name] = true
-		if jobs[name] || h.named[name] {
-			kept = append(kept, name)
+	there := map[string][]string{} // digest to the roots that have it
+	var folders, kept []string
+	for _, root := range c.roots {
+		names, err := c.collector().Folders(ctx, root)
+		if err != nil {
+			return out, err
+		}
+		for _, name := range names {
+			if there[name] = append(there[name], root); len(there[name]) > 1 {
+				continue
+			}
+			folders = append(folders, name)
+			if jobs[name] || h.named[name] {
+				kept = append(kept, name)
+			}
 		}
 	}
 	needed, err := c.needed(ctx, kept, there, h)
 	if err != nil {
 		return out, err
 	}
+	slices.Sort(folders)
 	for _, name := range folders {
 		switch {
 		case jobs[name]:
@@ -229,7 +242,7 @@ func (c *collecting) find(ctx context.Context) (Collected, error) {
 			out.Kept.Files++
 			continue
 		}
-		files, err := c.collector().Files(ctx, name)
+		files, err := c.filesOf(ctx, name, there)
 		if err != nil {
 			return out, err
 		}
@@ -250,9 +263,22 @@ func (c *collecting) find(ctx context.Context) (Collected, error) {
 	return out, nil
 }
 
+// filesOf lists the files of a digest below all roots.
+func (c *collecting) filesOf(ctx context.Context, name string, there map[string][]string) ([]fabric.File, error) {
+	var all []fabric.File
+	for _, root := range there[name] {
+		files, err := c.collector().Files(ctx, root, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, files...)
+	}
+	return all, nil
+}
+
 // needed are the folders that files in kept ones name, directly or through others: a script names the profile that it
 // reads. Wheels and jars name none.
-func (c *collecting) needed(ctx context.Context, kept []string, there map[string]bool, h history) (map[string]bool, error) {
+func (c *collecting) needed(ctx context.Context, kept []string, there map[string][]string, h history) (map[string]bool, error) {
 	found := map[string]bool{}
 	seen := map[string]bool{}
 	for len(kept) > 0 {
@@ -262,7 +288,7 @@ func (c *collecting) needed(ctx context.Context, kept []string, there map[string
 			continue
 		}
 		seen[name] = true
-		files, err := c.collector().Files(ctx, name)
+		files, err := c.filesOf(ctx, name, there)
 		if err != nil {
 			return nil, err
 		}
@@ -275,7 +301,7 @@ func (c *collecting) needed(ctx context.Context, kept []string, there map[string
 				return nil, err
 			}
 			for _, digest := range digestIn.FindAllString(string(content), -1) {
-				if there[digest] && digest != name {
+				if there[digest] != nil && digest != name {
 					found[digest] = true
 					kept = append(kept, digest)
 				}
@@ -299,7 +325,7 @@ func isArchive(p string) bool {
 type history struct {
 	named    map[string]bool // digests in documents of releases that are kept, and of all that is live or was released
 	ours     map[string]bool // paths that this installation uploaded
-	archives map[string]bool // folders whose one file is a wheel or jar of ours
+	archives map[string]bool // folders of ours that hold nothing but wheels and jars
 }
 
 // releaseSeen is what one release of a deployment sent.
@@ -406,7 +432,7 @@ func (h *history) uploaded(paths []string, text string) {
 	}
 	for _, p := range paths {
 		h.ours[p] = true
-		folder := path.Base(path.Dir(p))
+		folder := digestIn.FindString(p)
 		if was, known := h.archives[folder]; !known || was {
 			h.archives[folder] = isArchive(p)
 		}
@@ -433,19 +459,22 @@ func (c *collecting) conclude(ctx context.Context) error {
 	return nil
 }
 
-// remove removes files, some at a time.
+// remove removes files, some of one root at a time.
 func (c *collecting) remove(ctx context.Context, files []fabric.File) error {
-	for batch := range slices.Chunk(files, removedAtOnce) {
-		res := c.collector().Remove(ctx, batch, c)
-		for _, name := range c.shared {
+	for _, root := range c.roots {
+		below := slices.DeleteFunc(slices.Clone(files), func(f fabric.File) bool { return !strings.HasPrefix(f.Path, root+"/") })
+		for batch := range slices.Chunk(below, removedAtOnce) {
+			res := c.collector().Remove(ctx, batch, c)
 			var paths []string
 			for _, f := range batch {
 				paths = append(paths, f.Path)
 			}
-			c.setup.Fabrics[name].(fabric.Collector).Forget(paths)
-		}
-		if res.Status != fabric.Done {
-			return fmt.Errorf("%s: %w", res.Status, res.Err)
+			for _, name := range c.shared {
+				c.setup.Fabrics[name].(fabric.Collector).Forget(paths)
+			}
+			if res.Status != fabric.Done {
+				return fmt.Errorf("%s: %w", res.Status, res.Err)
+			}
 		}
 	}
 	return nil

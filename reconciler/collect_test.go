@@ -192,7 +192,7 @@ func TestCollectRefuses(t *testing.T) {
 		s.workspace.Fault(emulator.Fault{Pattern: "GET /api/2.2/jobs/list", Status: 400, Times: -1})
 		refused("list jobs", ask)
 		s.workspace.ClearFaults()
-		s.workspace.Fault(emulator.Fault{Pattern: "GET /api/2.0/workspace/list", Offset: 2, Status: 403, Times: -1})
+		s.workspace.Fault(emulator.Fault{Pattern: "GET /api/2.0/workspace/list", Offset: 1, Status: 403, Times: -1})
 		refused("list "+root, ask)
 		s.workspace.ClearFaults()
 

@@ -50,14 +50,27 @@ const (
 	aNotebook = "NOTEBOOK"
 )
 
-// Folders implements fabric.Collector.
-func (w *Workspace) Folders(ctx context.Context) (root string, names []string, err error) {
-	if root, err = w.artifactRoot(ctx); err != nil {
-		return "", nil, err
+// Roots implements fabric.Collector.
+func (w *Workspace) Roots(ctx context.Context) ([]string, error) {
+	root, err := w.artifactRoot(ctx)
+	if err != nil {
+		return nil, err
 	}
+	me, err := w.whoAmI(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if sources := sourcesRoot(root, me); sources != "" {
+		return []string{root, sources}, nil
+	}
+	return []string{root}, nil
+}
+
+// Folders implements fabric.Collector.
+func (w *Workspace) Folders(ctx context.Context, root string) (names []string, err error) {
 	entries, err := w.entries(ctx, root)
 	if err != nil {
-		return "", nil, fmt.Errorf("list %s on fabric %s: %w", root, w.name, err)
+		return nil, fmt.Errorf("list %s on fabric %s: %w", root, w.name, err)
 	}
 	for _, e := range entries {
 		if name := path.Base(e.path); e.kind == aFolder && folderName.MatchString(name) {
@@ -65,15 +78,11 @@ func (w *Workspace) Folders(ctx context.Context) (root string, names []string, e
 		}
 	}
 	slices.Sort(names)
-	return root, names, nil
+	return names, nil
 }
 
 // Files implements fabric.Collector.
-func (w *Workspace) Files(ctx context.Context, folder string) ([]fabric.File, error) {
-	root, err := w.artifactRoot(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (w *Workspace) Files(ctx context.Context, root, folder string) ([]fabric.File, error) {
 	if !folderName.MatchString(folder) {
 		return nil, fmt.Errorf("%q is no folder of artifacts", folder)
 	}
@@ -285,17 +294,18 @@ func (w *Workspace) Mentions(ctx context.Context, s fabric.Scope) (jobs map[stri
 
 // Remove implements fabric.Collector.
 func (w *Workspace) Remove(ctx context.Context, files []fabric.File, j fabric.Journal) fabric.Result {
-	root, err := w.artifactRoot(ctx)
+	roots, err := w.Roots(ctx)
 	if err != nil {
 		return fabric.Result{Status: fabric.Later, Err: err}
 	}
+	var root string
 	var paths []string
 	for _, f := range files {
-		rest, below := strings.CutPrefix(f.Path, root+"/")
-		folder, _, deeper := strings.Cut(rest, "/")
-		if !below || !deeper || !folderName.MatchString(folder) || path.Clean(f.Path) != f.Path || f.Odd != "" {
-			return fabric.Result{Status: fabric.Refused, Err: fmt.Errorf("%s is no artifact below %s", f.Path, root)}
+		i := slices.IndexFunc(roots, func(root string) bool { return strings.HasPrefix(f.Path, root+"/") })
+		if i < 0 || root != "" && root != roots[i] || !isArtifact(roots[i], f) {
+			return fabric.Result{Status: fabric.Refused, Err: fmt.Errorf("%s is no artifact below one of %s, the same as of the others", f.Path, strings.Join(roots, ", "))}
 		}
+		root = roots[i]
 		paths = append(paths, f.Path)
 	}
 	if len(paths) == 0 {
@@ -329,6 +339,12 @@ func (w *Workspace) Remove(ctx context.Context, files []fabric.File, j fabric.Jo
 		r.Err = fmt.Errorf("remove artifacts from fabric %s: %w", w.name, r.Err)
 	}
 	return r
+}
+
+// isArtifact reports a file in a folder of artifacts below a root.
+func isArtifact(root string, f fabric.File) bool {
+	folder, _, deeper := strings.Cut(strings.TrimPrefix(f.Path, root+"/"), "/")
+	return deeper && folderName.MatchString(folder) && path.Clean(f.Path) == f.Path && f.Odd == ""
 }
 
 // there reports that something of that path is there, whatever it is.

@@ -16,7 +16,7 @@ func TestCollector(t *testing.T) {
 	for _, root := range []string{"/Workspace/Users/deployer@selvage.example/.selvage/artifacts", "/Volumes/main/selvage/artifacts"} {
 		t.Run(root, func(t *testing.T) {
 			r := overTCP(t, emulator.Options{}, Options{Root: root})
-			if _, names, err := r.w.Folders(t.Context()); err != nil || len(names) > 0 {
+			if names, err := r.w.Folders(t.Context(), root); err != nil || len(names) > 0 {
 				t.Errorf("before anything was uploaded: %v, %v", names, err)
 			}
 			for _, p := range []string{one + "/a.whl", one + "/deep/er/b.py", two + "/c.jar", "mine/x.whl", "loose.whl", strings.ToUpper(strings.Repeat("a", 64)) + "/d.whl"} {
@@ -24,11 +24,15 @@ func TestCollector(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			at, names, err := r.w.Folders(t.Context())
-			if diff := cmp.Diff([]string{one, two}, names); diff != "" || err != nil || at != root {
-				t.Errorf("folders of %s: %v\n%s", at, err, diff)
+			names, err := r.w.Folders(t.Context(), root)
+			if diff := cmp.Diff([]string{one, two}, names); diff != "" || err != nil {
+				t.Errorf("folders: %v\n%s", err, diff)
 			}
-			files, err := r.w.Files(t.Context(), one)
+			roots, err := r.w.Roots(t.Context())
+			if err != nil || roots[0] != root || len(roots) > 1 != strings.HasPrefix(root, "/Volumes/") {
+				t.Errorf("roots: %v, %v", roots, err)
+			}
+			files, err := r.w.Files(t.Context(), root, one)
 			if err != nil || len(files) != 2 || files[0].Path != root+"/"+one+"/a.whl" || files[1].Path != root+"/"+one+"/deep/er/b.py" ||
 				files[0].Size != int64(len("text of "+one+"/a.whl")) || files[0].Modified.IsZero() || files[0].Odd != "" {
 				t.Errorf("files: %v, %+v", err, files)
@@ -59,10 +63,13 @@ func TestCollector(t *testing.T) {
 			if i := r.journal.intents[0]; len(r.journal.intents) != 1 || i.Op != fabric.OpCollect || len(i.Paths) != 2 || len(r.journal.open) > 0 {
 				t.Errorf("intents: %+v", r.journal.intents)
 			}
+			if res := r.w.Remove(t.Context(), append(files[1:2:2], fabric.File{Path: roots[len(roots)-1] + "/" + two + "/notebook/n"}), r.journal); len(roots) > 1 && res.Status != fabric.Refused {
+				t.Errorf("of two roots at once: %s", res.Status)
+			}
 			if res := r.w.Remove(t.Context(), files[1:], r.journal); res.Status != fabric.Done {
 				t.Errorf("remove: %+v", res)
 			}
-			_, names, err = r.w.Folders(t.Context())
+			names, err = r.w.Folders(t.Context(), root)
 			if diff := cmp.Diff([]string{two}, names); diff != "" || err != nil { // a folder goes with its last file
 				t.Errorf("folders after it: %v\n%s", err, diff)
 			}

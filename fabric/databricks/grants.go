@@ -182,6 +182,10 @@ func (n Needs) artifacts(runners []string) []Grant {
 		for _, who := range runners {
 			give("READ VOLUME", who, "read artifacts in runs")
 		}
+		for _, who := range runners {
+			out = append(out, Grant{For: "read notebooks, SQL files and dbt projects of the repository in runs", By: Console, Unverified: true,
+				Statement: fmt.Sprintf("folder %s, Share: %s CAN_READ", sourcesRoot(n.Artifacts, n.Principal), who)})
+		}
 		return out
 	}
 	folder := cmp.Or(n.Artifacts, "/Workspace/Users/"+n.Principal+"/.selvage/artifacts")
