@@ -36,6 +36,32 @@ func text(s string) json.RawMessage {
 	return b
 }
 
+// permissions is a plan about who may do what with jobs.
+func permissions() reconciler.Plan {
+	field := func(who, was, is string, cause fabric.Cause) fabric.Field {
+		f := fabric.Field{Path: "access_control_list[" + who + "].permission_level", New: text(is), Cause: cause}
+		if was != "" {
+			f.Old = text(was)
+		}
+		return f
+	}
+	set := func(job string, c fabric.Change) fabric.Change {
+		c.Key, c.Kind = fabric.Attach(fabric.Key(job), fabric.Permissions), fabric.Permissions
+		return c
+	}
+	return reconciler.Plan{Digest: "5c1f9e0d5c1f9e0d", Owned: 4, Counts: reconciler.Counts{Create: 2, Update: 2, Release: 1, Blocked: 1, Keep: 3, Drifted: 1}, Changes: []fabric.Change{
+		{Key: "jobs/daily", Kind: "job", ID: "8810", Action: fabric.Keep},
+		set("jobs/daily", fabric.Change{ID: "8810", Action: fabric.Update, Cause: fabric.Drift, Fields: []fabric.Field{
+			field("user a@shop.example", "CAN_VIEW", "CAN_MANAGE", fabric.Commit),
+			{Path: "access_control_list[group eve\x1b]", Old: json.RawMessage(`{"group_name":"eve","permission_level":"CAN_MANAGE"}`), Cause: fabric.Drift}}}),
+		set("jobs/hourly", fabric.Change{ID: "8811", Action: fabric.Update, Cause: fabric.Commit}),
+		{Key: "jobs/new", Kind: "job", Action: fabric.Create, Cause: fabric.Commit},
+		set("jobs/new", fabric.Change{Action: fabric.Create, Cause: fabric.Commit}),
+		set("jobs/shy", fabric.Change{ID: "8813", Action: fabric.Update, Hindrance: fabric.Blocked, Reason: configs.Found(configs.NotSeen, "jobs/shy:permissions", "what is live can't be read")}),
+		set("jobs/weekly", fabric.Change{ID: "8814", Action: fabric.Release, Reason: configs.Found(configs.Released, "jobs/weekly:permissions", "the definition has none any more")}),
+	}}
+}
+
 // decision is a plan with everything in it.
 func decision() reconciler.Decision {
 	stripped := []configs.Finding{
@@ -131,6 +157,7 @@ func TestGolden(t *testing.T) {
 		{"plan_observe", s.plan(observing, reconciler.Status{}, "")},
 		{"plan_blocked", s.plan(bare(decision(), blocked), live(), "")},
 		{"plan_released", s.plan(bare(decision(), released), live(), "")},
+		{"plan_permissions", s.plan(bare(decision(), permissions()), live(), "")},
 		{"plan_nothing", s.plan(bare(decision(), reconciler.Plan{Counts: reconciler.Counts{Keep: 1}, Changes: []fabric.Change{{Key: "jobs/same", Kind: "job", Action: fabric.Keep}}}), live(), "")},
 		{"plan_empty_release", s.plan(bare(decision(), reconciler.Plan{}), live(), "")},
 		{"why", s.why(decision())},

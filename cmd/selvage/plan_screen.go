@@ -175,6 +175,8 @@ func (s screen) sign(c fabric.Change) (sign, colour string) {
 func changeWords(c fabric.Change) string {
 	what := string(c.Kind)
 	switch {
+	case c.Kind.Attached():
+		what = attachedWords(c)
 	case c.Action == fabric.Create && c.ID == "":
 		what += " is new"
 		if c.Cause == fabric.Drift {
@@ -207,6 +209,19 @@ func changeWords(c fabric.Change) string {
 		return what + "  is released: " + visible(c.Reason.Text)
 	}
 	return what
+}
+
+// attachedWords says what a change of the permissions of a job is about.
+func attachedWords(c fabric.Change) string {
+	switch {
+	case c.Action == fabric.Create:
+		return string(c.Kind) + " are set once the job is made"
+	case c.Action == fabric.Update && c.Hindrance == fabric.Free && len(c.Fields) == 0:
+		return string(c.Kind) + " of job " + visible(c.ID) + "  are as declared already, and looked after from now on"
+	case c.ID != "":
+		return string(c.Kind) + " of job " + visible(c.ID)
+	}
+	return string(c.Kind)
 }
 
 func fieldCause(c fabric.Cause) string {

@@ -63,6 +63,8 @@ var update = flag.Bool("update", false, "rewrite the golden files, and what stor
 //	livejobs WORKSPACE        prints the names of the live jobs, a line each
 //	livejob WORKSPACE NAME    prints the settings of a live job as JSON
 //	editjob WORKSPACE NAME P  changes a live job by hand with the merge patch P
+//	access WORKSPACE NAME     prints who may do what with a live job, a line each
+//	editaccess WORKSPACE NAME J  sets that by hand; J is a whole access_control_list
 //	makejob WORKSPACE JSON [N]  makes a job by hand, or N of them, with its number in place of each #
 //	thing VAR WORKSPACE KIND NAME  makes a warehouse, policy, pool, cluster, destination or pipeline by hand and sets VAR
 //	                          to its id; dropthing WORKSPACE ID takes it away
@@ -118,6 +120,8 @@ func TestStories(t *testing.T) {
 			"livejobs":   cmdLiveJobs,
 			"livejob":    cmdLiveJob,
 			"editjob":    cmdEditJob,
+			"access":     cmdAccess,
+			"editaccess": cmdEditAccess,
 			"makejob":    cmdMakeJob,
 			"thing":      cmdThing,
 			"dropthing":  cmdDropThing,

@@ -73,6 +73,18 @@ func cmdEditJob(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.place(ts, args[0]).PatchJob(s.job(ts, args[0], args[1]).ID, []byte(args[2])))
 }
 
+func cmdAccess(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, 2, "access WORKSPACE NAME")
+	s := sceneOf(ts)
+	say(ts, strings.Join(append(s.place(ts, args[0]).Access(s.job(ts, args[0], args[1]).ID), ""), "\n"))
+}
+
+func cmdEditAccess(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 3, 3, "editaccess WORKSPACE NAME LIST")
+	s := sceneOf(ts)
+	ts.Check(s.place(ts, args[0]).SetAccess(s.job(ts, args[0], args[1]).ID, []byte(`{"access_control_list":`+args[2]+`}`)))
+}
+
 func cmdMakeJob(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, 3, "makejob WORKSPACE JSON [N]")
 	n := 1

@@ -159,12 +159,13 @@ func (w *Workspace) permit(ctx context.Context, c fabric.Change, j fabric.Journa
 	if err != nil {
 		return fabric.Result{ID: id, Status: fabric.Refused, Err: err}
 	}
+	job, _ := c.Key.AttachedTo(c.Kind)
 	var live fabric.Doc
 	var refused error
 	return w.perform(ctx, mutation{
 		class: permissionWrite,
 		intent: fabric.Intent{Nonce: fabric.NewNonce(), Op: fabric.OpUpdate, Keys: []fabric.Key{c.Key}, ID: id, Sent: []fabric.Doc{c.Desired},
-			Text: fmt.Sprintf("set the permissions of job %s (%s)", id, c.Key)},
+			Text: fmt.Sprintf("set the permissions of job %s (%s)", id, job)},
 		before: func(ctx context.Context) error {
 			var err error
 			live, err = w.readList(ctx, id)
