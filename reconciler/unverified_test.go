@@ -51,6 +51,7 @@ func shortLife(t *testing.T, o emulator.Options) {
 	if o.Unverified.GroupsHidden { // nothing says that we see all, so the operator has to
 		s.yaml = strings.Replace(s.yaml, "    prophecy_ids: [4004]", "    visibility: own\n    prophecy_ids: [4004]", 1)
 	}
+	s.declare("month_end", analystsView+`, { "user_name" : "Lead@shop.example", "permission_level" : "CAN_MANAGE" }, { "group_name" : "admins", "permission_level" : "CAN_MANAGE" }`)
 	s.commit("HelloSelvage/1.0.0")
 	s.open()
 	s.round()

@@ -22,7 +22,8 @@ import (
 const (
 	leastInTurn  = 2
 	pagesInTurn  = 12 // so many pages of the listing allow one list more
-	refusedTwice = 2  // an administrator, too, is refused a list now and then
+	listLag      = time.Minute
+	refusedTwice = 2 // an administrator, too, is refused a list now and then
 )
 
 // lists are the access lists that were read in this process.
@@ -38,6 +39,13 @@ type list struct {
 	tried   time.Time  // when that was tried last; zero: it is next
 	refused int        // so often in a row
 	writes  int        // by us
+	before  fabric.Doc // as it was read before the last write
+	wrote   time.Time  // when that was
+}
+
+// stale reports a list that reads as it did before a write of a moment ago: the service has not taken the write in yet.
+func (l list) stale(doc fabric.Doc) bool {
+	return time.Since(l.wrote) < listLag && !l.before.IsZero() && doc.Digest() == l.before.Digest()
 }
 
 func (l list) object(w *Workspace, id string) (fabric.Object, bool) {
@@ -48,11 +56,11 @@ func (l list) object(w *Workspace, id string) (fabric.Object, bool) {
 	return o, o.Unread || !o.Doc.IsZero()
 }
 
-// forget is for a list that was just written, or may have been.
-func (ls *lists) forget(id string) {
+// forget is for a list that was just written, or may have been. It was as before until then.
+func (ls *lists) forget(id string, before fabric.Doc) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	ls.set(id, list{writes: ls.byID[id].writes + 1})
+	ls.set(id, list{writes: ls.byID[id].writes + 1, before: before, wrote: time.Now()})
 }
 
 // set is for who holds the lock.
@@ -100,7 +108,7 @@ func (w *Workspace) readList(ctx context.Context, id string) (fabric.Doc, error)
 	defer ls.mu.Unlock()
 	l := ls.byID[id]
 	switch {
-	case l.writes != writes: // it is another one by now
+	case l.writes != writes || err == nil && l.stale(doc): // it is another one by now, or will be
 	case err == nil:
 		ls.set(id, list{doc: doc, at: at, tried: at, writes: writes})
 	default:

@@ -182,7 +182,7 @@ func (w *Workspace) permit(ctx context.Context, c fabric.Change, j fabric.Journa
 			if refused != nil || asDeclared(c.Desired, live) {
 				return id, refused
 			}
-			defer w.lists.forget(id) // whatever was read before the answer
+			defer w.lists.forget(id, live) // whatever was read before the answer
 			body := fabric.NewDoc(map[string]any{accessField: toSend(c.Desired, live)})
 			_, err := w.send(ctx, call{method: http.MethodPut, path: permissionsPath + id, body: body.Canonical()})
 			return id, err
