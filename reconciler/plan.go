@@ -225,9 +225,7 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 		return b.remove(c, o, p)
 	}
 	b.back(k, p)
-	if owned {
-		b.recommit(r, o, p)
-	}
+	b.recommit(r, p)
 	return b.keep(c, r, o, owned, p)
 }
 

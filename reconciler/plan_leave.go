@@ -15,9 +15,9 @@ func leaves(ids []string, was, now string) bool {
 }
 
 // committed is the fabric id that a key which the deployment does not select is committed for, by the key that it
-// has now.
+// has now: its own where the release still holds it.
 func (b *planner) committed(k fabric.Key) string {
-	if now, moved := b.renamed[k]; moved {
+	if now, moved := b.renamed[k]; moved && !b.Desired.Unselected(k) {
 		k = now
 	}
 	return b.Desired.Committed(k)
@@ -80,9 +80,14 @@ func (b *planner) rests(rules *fabric.Rules, d fabric.Doc) bool {
 }
 
 // recommit notes the fabric id of a job that the deployment selects, where the ledger has another one or none: by it
-// a later round tells a job that git moves from one that the configuration leaves out.
-func (b *planner) recommit(r fabric.Resource, o Owning, p *Plan) {
-	if r.Committed == "" || r.Committed == o.Committed {
+// a later round tells a job that git moves from one that the configuration leaves out. What was released and may be
+// taken back counts too.
+func (b *planner) recommit(r fabric.Resource, p *Plan) {
+	o, known := b.Owned[r.Key]
+	if !known {
+		o = b.Formerly[r.Key]
+	}
+	if o.ID == "" || r.Committed == "" || r.Committed == o.Committed {
 		return
 	}
 	if p.Recommitted == nil {

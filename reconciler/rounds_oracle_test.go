@@ -14,7 +14,7 @@ import (
 // simTruth is what only the oracle knows of a live job.
 type simTruth struct {
 	owner     fabric.Owner // whose it was made, or moved; zero for copies and what people made
-	committed string       // the fabric id that git had when it was written last, or was in the release since
+	committed string       // the last fabric id that git had when it was written last, or was in the release since
 	fenced    time.Time    // when it was put into quarantine
 	resting   fabric.Doc   // what it was then
 }
@@ -25,7 +25,7 @@ func (j *simTruth) written(d *simDeployment, c fabric.Change, now time.Time) {
 	if c.Action == fabric.Quarantine {
 		j.fenced, j.resting = now, c.Desired
 	}
-	if g, ok := d.seen[c.Key]; ok && !c.Action.Rests() {
+	if g, ok := d.seen[c.Key]; ok && g.committed != "" && !c.Action.Rests() {
 		j.committed = g.committed
 	}
 }
@@ -152,8 +152,8 @@ func (s *sim) judge(d *simDeployment, rd *round, c fabric.Change, j *simJob, own
 // twice finds a job that starts here while it still starts where git took it away from.
 func (s *sim) twice(d *simDeployment, c fabric.Change, j *simJob, g gitJob, bad func(string, ...any)) {
 	starts := c.Desired.At("every") != nil && c.Desired.At("paused") == nil
-	if !starts || j != nil && j.starts() {
-		return // it does not start, or did before
+	if !starts || j != nil && j.starts() || g.committed == "" {
+		return // it does not start, or did before; or git moved it nowhere
 	}
 	for _, other := range s.deployments {
 		a, owns := s.r.state.applied[other.Name()][c.Key]

@@ -428,6 +428,7 @@ func (s *sim) round() {
 		}
 	}
 	d.workspace.last = rd.live
+	owned := len(s.r.state.applied[d.Name()])
 	p := s.plan(rd, d)
 	s.tally.count(p)
 	s.write(rd, p)
@@ -444,6 +445,7 @@ func (s *sim) round() {
 		}
 		before := p.Digest
 		rd.askedRuns, rd.active = nil, nil
+		owned = len(s.r.state.applied[d.Name()])
 		if p = s.plan(rd, d); p.Digest != before {
 			s.write(rd, p)
 			s.witness(d, rd)
@@ -452,7 +454,7 @@ func (s *sim) round() {
 	if s.once(30) {
 		s.byHand(d.workspace) // between the plan and its requests
 	}
-	s.act(rd, d, p)
+	s.act(rd, d, p, owned)
 }
 
 // plan is what compare does.
@@ -472,6 +474,9 @@ func (s *sim) plan(rd *round, d *simDeployment) Plan {
 
 // write is what writePlan does.
 func (s *sim) write(rd *round, p Plan) {
+	if len(p.Recommitted) > 0 {
+		s.tell("%s: committed for %v", rd.name, p.Recommitted)
+	}
 	s.fold(rd.goneEntries(p)...)
 	if len(p.Released) > 0 {
 		s.tell("%s releases %v", rd.name, p.Released)
@@ -495,19 +500,18 @@ func (s *sim) outcome(d *simDeployment, nonce string, rs ...fabric.Result) {
 }
 
 // act carries out what is free, as an adapter does.
-func (s *sim) act(rd *round, d *simDeployment, p Plan) {
+func (s *sim) act(rd *round, d *simDeployment, p Plan, owned int) {
 	deleted, fenced := 0, 0
-	owned := len(s.r.state.applied[d.Name()])
 	for _, c := range p.Free() {
 		if s.once(25) {
 			return // stopped, suspended, or a newer release
 		}
 		j := d.workspace.find(c.ID)
-		if c.Action == fabric.Delete || c.Action.Rests() { // what is about to be touched is read again
+		if c.Action != fabric.Create { // what is about to be touched is read again
 			switch {
 			case j == nil:
 				continue
-			case j.hidden, !j.mark.Owns(inst, c.Owner), j.doc.Digest() != c.Live.Digest():
+			case j.hidden, j.mark != c.Mark, j.doc.Digest() != c.Live.Digest():
 				s.tally.held++
 				continue
 			case c.Action != fabric.Delete || c.Runs == configs.RunsIgnore:

@@ -298,7 +298,7 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 				}
 			}
 			switch {
-			case len(mine) == 1:
+			case len(mine) == 1 && rd.live.Complete: // else it may be a copy of one that was not seen
 				r.ID, r.Status = mine[0].ID, fabric.Done
 			case len(mine) > 1: // somebody copied it before we knew its id: a person has to say which is which
 				rd.note(configs.Found(configs.MarkCopied, string(k), fmt.Sprintf("%s %s and %s", i.Kind, mine[0].ID, mine[1].ID)))

@@ -141,6 +141,10 @@ func (s *state) fold(e ledger.Entry) error {
 				if a, ok := s.applied[dep][k]; ok {
 					a.Committed = id
 					s.apply(dep, k, a)
+				} else if a, ok := s.formerly[dep][k]; ok {
+					a.Committed = id
+					set(s.formerly, dep, k, a)
+					s.table.put("formerly", dep, string(k), a)
 				}
 			}
 		}
