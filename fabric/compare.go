@@ -54,7 +54,12 @@ func Compare(c Comparison) (fields []Field, labels int) {
 		c.Live, c.Read = c.Rules.Implied(c.Desired, c.Live), c.Rules.Implied(c.Desired, c.Read)
 	}
 	w := walk{Comparison: c}
-	w.object(place{}, c.Desired.root, c.Live.root, c.Sent.root, c.Read.root)
+	desired := c.Desired.Unpacked()
+	sent := desired
+	if origin := desired.Origin(); origin == "" || origin != c.Sent.Origin() {
+		sent = c.Sent
+	}
+	w.object(place{}, desired.content(), c.Live.content(), sent.content(), c.Read.content())
 	slices.SortFunc(w.fields, func(a, b Field) int { return strings.Compare(a.Path, b.Path) })
 	return w.fields, w.labels
 }

@@ -2,8 +2,6 @@ package fabric
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,7 +12,10 @@ import (
 
 // Doc is a JSON object with exact numbers: a job's settings. It is immutable; its zero value is no
 // document at all. Besides JSON values it may hold a Ref where the value is an id that is not known yet.
-type Doc struct{ root map[string]any }
+type Doc struct {
+	root map[string]any
+	lazy *lazy // in place of root, or where root came from
+}
 
 // Ref stands in a Doc for the id of another resource of the same deployment.
 type Ref struct {
@@ -48,14 +49,17 @@ func NewDoc(root map[string]any) Doc {
 		root = map[string]any{}
 	}
 	normal(root)
-	return Doc{root}
+	return Doc{root: root}
 }
 
 // IsZero reports that there is no document.
-func (d Doc) IsZero() bool { return d.root == nil }
+func (d Doc) IsZero() bool { return d.root == nil && d.lazy == nil }
 
 // Object returns a deep copy of the content that the caller may change.
 func (d Doc) Object() map[string]any {
+	if d.root == nil && d.lazy != nil {
+		return d.lazy.load()
+	}
 	if d.root == nil {
 		return nil
 	}
@@ -82,7 +86,7 @@ func clone(v any) any {
 
 // At returns the value under the object keys, or nil.
 func (d Doc) At(keys ...string) any {
-	var v any = d.root
+	var v any = d.content()
 	for _, k := range keys {
 		m, ok := v.(map[string]any)
 		if !ok {
@@ -95,6 +99,9 @@ func (d Doc) At(keys ...string) any {
 
 // Refs are the references in the document, each once, in the order of their keys.
 func (d Doc) Refs() []Ref {
+	if d.lazy != nil {
+		return nil // what is kept as text has none
+	}
 	seen := map[Ref]bool{}
 	var visit func(any)
 	visit = func(v any) {
@@ -150,11 +157,15 @@ func (d Doc) Resolve(id func(Ref) (any, bool)) Doc {
 
 // Canonical is the document as JSON with sorted keys, no space, and one spelling for each number.
 func (d Doc) Canonical() []byte {
-	if d.root == nil {
+	if d.lazy != nil && d.lazy.canonical != nil {
+		return slices.Clone(d.lazy.canonical)
+	}
+	root := d.content()
+	if root == nil {
 		return []byte("null")
 	}
 	var b bytes.Buffer
-	writeCanonical(&b, d.root)
+	writeCanonical(&b, root)
 	return b.Bytes()
 }
 
@@ -174,11 +185,13 @@ func (d *Doc) UnmarshalJSON(b []byte) error {
 
 // Digest is the SHA-256 of Canonical in hex; empty for the zero Doc.
 func (d Doc) Digest() string {
-	if d.root == nil {
+	switch {
+	case d.lazy != nil && d.lazy.canonical != nil:
+		return d.lazy.origin()
+	case d.IsZero():
 		return ""
 	}
-	sum := sha256.Sum256(d.Canonical())
-	return hex.EncodeToString(sum[:])
+	return digestOfText(d.Canonical())
 }
 
 func canonical(v any) string {

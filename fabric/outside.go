@@ -68,7 +68,7 @@ func Alone(ids []string) Sight {
 }
 
 // WalkRefs calls fn with the path of each Ref in the document, as Compare would print it.
-func WalkRefs(r *Rules, d Doc, fn func(path string, ref Ref)) { r.walkRefs(place{}, d.root, fn) }
+func WalkRefs(r *Rules, d Doc, fn func(path string, ref Ref)) { r.walkRefs(place{}, d.content(), fn) }
 
 func (r *Rules) walkRefs(at place, v any, fn func(path string, ref Ref)) {
 	switch v := v.(type) {
@@ -97,7 +97,7 @@ func (d Doc) ResolveAs(sent Doc) Doc {
 	if sent.IsZero() || len(d.Refs()) == 0 {
 		return d
 	}
-	return NewDoc(resolveAs(d.root, sent.root).(map[string]any))
+	return NewDoc(resolveAs(d.content(), sent.content()).(map[string]any))
 }
 
 func resolveAs(v, sent any) any {

@@ -170,7 +170,7 @@ func (r *Rules) sorted(shape string, list []any, levels int) []any {
 // string in a set has a path that Compare never prints: a set is compared as a whole, and one of its
 // elements says nothing of the others.
 func WalkStrings(r *Rules, d Doc, fn func(path, value string)) {
-	r.walkStrings(place{}, d.root, fn)
+	r.walkStrings(place{}, d.content(), fn)
 }
 
 func (r *Rules) walkStrings(at place, v any, fn func(path, value string)) {

@@ -89,8 +89,11 @@ func NewDesired() *Desired {
 	return &Desired{resources: map[Key]Resource{}, unknown: map[Key]configs.Finding{}, unselected: map[Key]string{}}
 }
 
-// Add puts a rendered resource in.
-func (d *Desired) Add(r Resource) { d.resources[r.Key] = r }
+// Add puts a rendered resource in. Its document is kept as text where that is possible.
+func (d *Desired) Add(r Resource) {
+	r.Doc = r.Doc.Packed()
+	d.resources[r.Key] = r
+}
 
 // Block says that the release holds key but that it can't be rendered: it is Unknown, so what is live stays.
 func (d *Desired) Block(k Key, why configs.Finding) { d.unknown[k] = why }

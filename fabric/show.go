@@ -147,11 +147,30 @@ func scrub(s string) string {
 
 // suspect reports a text that the expressions of scrub could match. It keeps them off the many that they can't.
 func suspect(s string) bool {
-	if strings.ContainsAny(s, "=:@") {
+	if strings.Contains(s, "://") && strings.Contains(s, "@") {
+		return true
+	}
+	if strings.ContainsAny(s, "=:") && mayBeNamed(s) {
 		return true
 	}
 	for _, start := range [...]string{"dapi", "gh", "AKIA", "eyJ", "earer", "EARER", "-----BEGIN"} {
 		if strings.Contains(s, start) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBeNamed reports a text that holds a word of which a secret's name is made.
+func mayBeNamed(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf { // there are letters whose lower case is one of ours
+			return true
+		}
+	}
+	s = strings.ToLower(s)
+	for _, word := range [...]string{"pass", "pwd", "secret", "token", "credential", "key", "sig"} {
+		if strings.Contains(s, word) {
 			return true
 		}
 	}

@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// concurrency is how many steps of one deployment are under way at once. A fabric's own rate
-	// limit is the adapter's business.
-	concurrency = 8
+	// concurrency is how many steps of one deployment are under way at once: twice as many as a fabric sends
+	// requests, so that it has the next one while the ledger is written for the last. A fabric's own rate limit
+	// is the adapter's business.
+	concurrency = 16
 	// stopGrace is how long what was sent may take to be answered once the daemon stops.
 	stopGrace = 20 * time.Second
 	// settleLimit is how long a fabric may take to take a step in.

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -85,34 +83,8 @@ func benchJob(i int, list string) []byte {
     "tasks" : [ %s, %s, %s ] } }`, wheel, i, list, i, task("extract", ""), task("clean", "extract"), task("load", "clean"))
 }
 
-// peak is the most memory that the process held while run was running, in MB, by samples of 5 ms.
-func peak(run func()) float64 {
-	runtime.GC()
-	var most atomic.Uint64
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			if m.HeapInuse+m.StackInuse > most.Load() {
-				most.Store(m.HeapInuse + m.StackInuse)
-			}
-			select {
-			case <-stop:
-				return
-			case <-time.After(5 * time.Millisecond):
-			}
-		}
-	}()
-	run()
-	close(stop)
-	<-done
-	return float64(most.Load()) / 1e6
-}
-
 // A thousand jobs of three tasks, converged: what does finding that out cost? Workspace and git remote
-// are served by this process, too; their memory is in MB-peak.
+// are served by this process, too. The vendor's bundles read each job by itself.
 func BenchmarkReconcileNoop(b *testing.B) {
 	for name, list := range map[string]func(int) string{"jobs=1000": nil, "jobs=1000,lists=1000": benchList} {
 		b.Run(name, func(b *testing.B) {
@@ -133,34 +105,11 @@ func BenchmarkReconcileNoop(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(len(s.workspace.Requests()))/float64(b.N), "requests/op")
+			b.ReportMetric(bundlesRequests[list != nil], "requests-of-bundles")
 			b.StopTimer()
 			s.shut()
 		})
 	}
-}
-
-// The first deploy of the same, without a rate limit to speak of.
-func BenchmarkReconcileFirst(b *testing.B) {
-	b.Run("jobs=1000", func(b *testing.B) {
-		for b.Loop() {
-			b.StopTimer()
-			s := benchSite(b, 1000, nil)
-			s.round()
-			s.workspace.ResetJournal()
-			b.StartTimer()
-			var d Decision
-			mb := peak(func() { d = s.approveBench(b) })
-			b.StopTimer()
-			if d.Phase != Sound || len(s.workspace.Jobs()) != 1000 {
-				b.Fatalf("%s: %s; %d jobs", d.Phase, d.Result.Text, len(s.workspace.Jobs()))
-			}
-			b.ReportMetric(float64(len(s.workspace.Requests())), "requests/op")
-			b.ReportMetric(float64(len(s.workspace.Requests()))/1000, "requests/job")
-			b.ReportMetric(mb, "MB-peak")
-			s.shut()
-			b.StartTimer()
-		}
-	})
 }
 
 func (s *site) approveBench(b *testing.B) Decision {

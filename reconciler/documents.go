@@ -26,7 +26,7 @@ func (d *documents) put(doc fabric.Doc) (string, error) {
 		return "", err
 	}
 	d.mu.Lock()
-	d.cache[digest] = doc
+	d.cache[digest] = doc.Packed()
 	d.mu.Unlock()
 	return digest, nil
 }
@@ -64,6 +64,7 @@ func (d *documents) get(digest string) fabric.Doc {
 	if doc, err = fabric.ParseDoc(content); err != nil {
 		return fabric.Doc{}
 	}
+	doc = doc.Packed()
 	d.mu.Lock()
 	d.cache[digest] = doc
 	d.mu.Unlock()

@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 			os.Exit(gitwatch.ChildMain(os.Stdin, os.Stdout, os.Stderr))
 		case artifacts.EvalChildArg:
 			os.Exit(artifacts.EvalChildMain(os.Stdin, os.Stdout))
+		case emulateArg:
+			os.Exit(emulateMain())
 		}
 	}
 	os.Exit(m.Run())

@@ -97,7 +97,8 @@ type PlanInput struct {
 	Apart    time.Duration                   // least time between two sightings of an absence
 	Prune    configs.Prune
 	Heal     bool
-	Partial  bool // the release may lack what is in git: nothing is deleted
+	Compared *compared // comparisons of this rendering that are known; nil for none
+	Partial  bool      // the release may lack what is in git: nothing is deleted
 	// Unseen says why there may be resources that no listing shows us; empty where that is so and meant.
 	Unseen  string
 	Protect []string // patterns over keys that are kept when the release no longer holds them

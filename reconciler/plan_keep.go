@@ -77,7 +77,7 @@ func (b *planner) wanted(c *fabric.Change, r fabric.Resource) {
 // differ compares a change with what is live and what was last applied.
 func (b *planner) differ(c *fabric.Change, r fabric.Resource, live fabric.Object, o Owning) {
 	c.ID, c.Live, c.Mark = live.ID, live.Doc, live.Mark
-	c.Fields, c.Labels = fabric.Compare(fabric.Comparison{
+	c.Fields, c.Labels = b.Compared.compare(c.Key, fabric.Comparison{
 		Rules: b.Rules(r.Kind), Desired: c.Desired, Live: live.Doc, Sent: o.Sent, Read: o.Read, Labels: r.Labels, Overlaid: r.Overlaid,
 	})
 }

@@ -47,6 +47,7 @@ type round struct {
 	live       *fabric.Live
 	desired    *fabric.Desired
 	renderings []configs.Finding // what was found while rendering it
+	compared   *compared         // comparisons with it that are known
 	binding    string            // digest of what the configuration says
 	facts      Facts
 	settled    []fabric.Step // taken in by the fabric since an earlier round
@@ -287,6 +288,7 @@ type rendering struct {
 	binding  string
 	desired  *fabric.Desired
 	findings []configs.Finding
+	compared *compared
 }
 
 // render says what the release means here.
@@ -313,7 +315,7 @@ func (rd *round) render() error {
 		if err != nil {
 			return rd.fail(configs.NotRendered, err)
 		}
-		last = rendering{rd.terms[rd.name], rd.release.Digest, binding, desired, findings}
+		last = rendering{rd.terms[rd.name], rd.release.Digest, binding, desired, findings, &compared{}}
 		rd.mu.Lock()
 		rd.rendered[rd.name] = last
 		rd.mu.Unlock()
@@ -321,7 +323,7 @@ func (rd *round) render() error {
 	if rd.desired == nil { // a round may render twice
 		rd.note(rd.elsewhere(last.findings)...)
 	}
-	rd.desired, rd.renderings = last.desired, last.findings
+	rd.desired, rd.renderings, rd.compared = last.desired, last.findings, last.compared
 	return nil
 }
 
@@ -388,7 +390,7 @@ func (rd *round) compare(ctx context.Context) error {
 func (rd *round) planInput() PlanInput {
 	in := PlanInput{
 		Installation: rd.Installation, Deployment: rd.name, Desired: rd.desired, Rendered: rd.renderings, Live: rd.live,
-		Rules: rd.Fabrics[rd.d.Fabric.Name].Rules, Open: map[fabric.Key]bool{}, Sighting: rd.sighting,
+		Rules: rd.Fabrics[rd.d.Fabric.Name].Rules, Open: map[fabric.Key]bool{}, Sighting: rd.sighting, Compared: rd.compared,
 		// Polls are jittered: two that are three quarters of an interval apart are two.
 		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, Partial: rd.partial, Force: rd.ask.By != "",
 		Moved: make(map[fabric.Key]fabric.Key, len(rd.d.Moved)), Outside: rd.sights(),

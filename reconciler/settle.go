@@ -135,39 +135,20 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 		}
 		rd.live, look = rd.live.Updated(newer), newer
 	}
-	rd.mu.Lock()
-	applied := map[fabric.Key]Applied{}
-	for _, c := range touched {
-		if a, ok := rd.state.applied[rd.name][c.Key]; ok {
-			applied[c.Key] = a
-		}
+	found, err := rd.readBack(look, touched)
+	if err != nil {
+		return rd.fail(configs.LedgerFailed, err)
 	}
-	rd.mu.Unlock()
 	back := readBack{Read: map[fabric.Key]string{}, Unstable: map[fabric.Key][]fabric.Field{}}
 	var names []string
-	ids := rd.ids()
-	for _, c := range touched {
-		a, owned := applied[c.Key]
-		if !owned || c.Action == fabric.Delete {
+	for i, c := range touched {
+		if found[i].digest == "" {
 			continue
 		}
-		obj, presence, _ := look.Lookup(rd.Installation, c.Kind, c.Owner, a.ID)
-		r, wanted := rd.desired.Lookup(c.Key)
-		if presence != fabric.Present || wanted != fabric.Present || c.Action.Rests() {
-			continue
-		}
-		digest, err := rd.documents.put(obj.Doc)
-		if err != nil {
-			return rd.fail(configs.LedgerFailed, err)
-		}
-		back.Read[c.Key] = digest
-		sent := rd.documents.get(a.Sent)
-		desired := r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { id, ok := ids[ref]; return id, ok })
-		fields, _ := fabric.Compare(fabric.Comparison{Rules: place.Rules(c.Kind), Live: obj.Doc, Sent: sent,
-			Desired: desired.ResolveAs(sent), Labels: r.Labels, Overlaid: r.Overlaid})
-		if len(fields) > 0 {
-			back.Unstable[c.Key] = fields
-			names = append(names, fmt.Sprintf("%s (%s)", c.Key, paths(fields)))
+		back.Read[c.Key] = found[i].digest
+		if len(found[i].fields) > 0 {
+			back.Unstable[c.Key] = found[i].fields
+			names = append(names, fmt.Sprintf("%s (%s)", c.Key, paths(found[i].fields)))
 		}
 	}
 	if len(back.Read) == 0 {

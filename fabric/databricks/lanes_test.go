@@ -85,9 +85,12 @@ func TestFairTurns(t *testing.T) {
 		var mu sync.Mutex
 		var at []time.Duration // of all turns, since begin
 		turn := func(p *pace) {
-			if err := p.turn(t.Context(), jobCreates); err != nil {
+			answered, err := p.turn(t.Context(), jobCreates)
+			if err != nil {
 				t.Error(err)
+				return
 			}
+			answered()
 			mu.Lock()
 			at = append(at, time.Since(begin))
 			mu.Unlock()

@@ -1,6 +1,7 @@
 package databricks
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -253,12 +254,22 @@ func (w *Workspace) object(j listed) (fabric.Object, error) {
 	if !o.Managed {
 		return o, nil
 	}
-	d, err := fabric.ParseDoc(j.Settings)
-	if err != nil {
-		return o, fmt.Errorf("read job %s: %w", id, err)
+	if j.Settings[0] != '{' {
+		return o, fmt.Errorf("read job %s: its settings are no object", id)
 	}
-	o.Doc = unmarked(d.Object())
+	o.Doc = fabric.LazyDoc(j.Settings, settingsOf)
 	return o, nil
+}
+
+// settingsOf are the settings of a job without our mark. They came out of a decoder before, so that they are JSON.
+func settingsOf(text []byte) fabric.Doc {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	var settings map[string]any
+	if err := dec.Decode(&settings); err != nil {
+		panic("the settings of a job were JSON and are no longer: " + err.Error())
+	}
+	return unmarked(settings)
 }
 
 // pagedLists are the arrays of a job that get gives in pages of 100.

@@ -12,6 +12,10 @@ import (
 	"selvage/fabric"
 )
 
+// ChangesAtOnce is how many requests of one fabric that change something are under way at once. Before and after
+// each of them the ledger is written, so that the loop has more steps than that in hand.
+const ChangesAtOnce = 8
+
 const (
 	defaultRate = 15.0            // requests per second of one fabric, the default of the vendor's SDK too
 	leastRate   = 1.0             // to which refusals bring a class down, per second
@@ -28,6 +32,7 @@ const (
 // fills at its part of the lane's rate. The thousand creates of one delay no create of another.
 type pace struct {
 	limiter *rate.Limiter
+	slots   chan struct{} // one for each changing request under way
 	host    string
 	lanes   *lanes
 
@@ -40,7 +45,7 @@ func newPace(host string, perSecond float64) *pace {
 	if perSecond <= 0 {
 		perSecond = defaultRate
 	}
-	p := &pace{limiter: rate.NewLimiter(rate.Limit(perSecond), burst(perSecond)), host: host, buckets: map[class]*bucket{}}
+	p := &pace{limiter: rate.NewLimiter(rate.Limit(perSecond), burst(perSecond)), slots: make(chan struct{}, ChangesAtOnce), host: host, buckets: map[class]*bucket{}}
 	p.lanes = joinLanes(host, p, perSecond)
 	return p
 }
@@ -78,13 +83,23 @@ func (p *pace) wait(ctx context.Context, c class) error {
 	}
 }
 
-// turn returns when a changing request may be sent. It waits out no hold: by then the change may not
-// be wanted any more.
-func (p *pace) turn(ctx context.Context, c class) error {
+// turn returns when a changing request may be sent, and what to call once it is answered. It waits out no hold: by
+// then the change may not be wanted any more.
+func (p *pace) turn(ctx context.Context, c class) (answered func(), err error) {
 	if err := p.queue(ctx, c); err != nil {
-		return err
+		return nil, err
 	}
-	return p.busy(c)
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	answered = func() { <-p.slots }
+	if err := p.busy(c); err != nil {
+		answered()
+		return nil, err
+	}
+	return answered, nil
 }
 
 // busy is a *fabric.Busy while requests of the class are held.

@@ -67,9 +67,11 @@ func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return fail(err)
 		}
 	} else {
-		if err := t.pace.turn(ctx, kind); err != nil {
+		answered, err := t.pace.turn(ctx, kind)
+		if err != nil {
 			return fail(err)
 		}
+		defer answered()
 		nonce, err := fabric.UsePermit(ctx)
 		if err != nil {
 			return fail(err)

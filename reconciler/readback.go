@@ -1,0 +1,58 @@
+package reconciler
+
+import (
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"selvage/fabric"
+)
+
+// reread is what the fabric says of one touched resource right after it was written.
+type reread struct {
+	digest string         // of its document; empty where it was not seen
+	fields []fabric.Field // that are still different
+}
+
+// readBack keeps what a look says of each touched resource, and compares it with what was sent. Of a thousand
+// that is a second's work, so that it is divided among the processors.
+func (rd *round) readBack(look *fabric.Live, touched []fabric.Change) ([]reread, error) {
+	rd.mu.Lock()
+	applied := make(map[fabric.Key]Applied, len(touched))
+	for _, c := range touched {
+		if a, ok := rd.state.applied[rd.name][c.Key]; ok {
+			applied[c.Key] = a
+		}
+	}
+	rd.mu.Unlock()
+	ids := rd.ids()
+	found := make([]reread, len(touched))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, c := range touched {
+		a, owned := applied[c.Key]
+		if !owned || c.Action == fabric.Delete {
+			continue
+		}
+		obj, presence, _ := look.Lookup(rd.Installation, c.Kind, c.Owner, a.ID)
+		r, wanted := rd.desired.Lookup(c.Key)
+		if presence != fabric.Present || wanted != fabric.Present || c.Action.Rests() {
+			continue
+		}
+		g.Go(func() (err error) {
+			live, sent := obj.Doc.Unpacked(), rd.documents.get(a.Sent).Unpacked()
+			if found[i].digest, err = rd.documents.put(live); err != nil {
+				return err
+			}
+			desired := r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { id, ok := ids[ref]; return id, ok }).ResolveAs(sent)
+			c := fabric.Comparison{Rules: rd.Fabrics[rd.d.Fabric.Name].Rules(c.Kind), Live: live, Sent: sent, Desired: desired, Labels: r.Labels, Overlaid: r.Overlaid}
+			fields, labels := fabric.Compare(c)
+			if found[i].fields = fields; len(fields)+labels == 0 { // as the plan that follows will ask
+				c.Read = rd.documents.get(found[i].digest)
+				rd.compared.same(r.Key, c)
+			}
+			return nil
+		})
+	}
+	return found, g.Wait()
+}

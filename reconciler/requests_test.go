@@ -1,0 +1,43 @@
+package reconciler
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"selvage/fabric/databricks/emulator"
+	"selvage/gitwatch"
+)
+
+// What a converged deployment of 1,000 jobs with permissions costs, and what one changed job of it costs more. The
+// vendor's bundles read each job by itself, and its permissions, and the job again: 3,020 requests.
+func TestRequestsOfAThousandJobs(t *testing.T) {
+	const noop, change = 12, 3 // the most
+	f := newFleet(t, 1, 1000, emulator.Options{})
+	f.applyAll()
+	f.noop() // what it has to learn once
+	f.emulated.resetJournal()
+	f.noop()
+	idle := f.emulated.count("*")
+	if idle > noop {
+		t.Errorf("a round that finds nothing to do makes %d requests, more than %d", idle, noop)
+	}
+
+	f.replace("p00/jobs/job_0500/code/databricks-job.json", `"max_concurrent_runs" : 1`, `"max_concurrent_runs" : 2`)
+	f.commit("")
+	if _, err := f.Repositories["p00"].Poll(t.Context(), []gitwatch.Follow{follow(f.Config.Deployments[0])}); err != nil {
+		t.Fatal(err)
+	}
+	f.emulated.resetJournal()
+	d := f.round()[0]
+	f.verified(d)
+	if !strings.Contains(d.Result.Text, "1 changed") || f.emulated.count("POST *") != 1 {
+		t.Errorf("%s, %d requests that change something", d.Result.Text, f.emulated.count("POST *"))
+	}
+	changed := f.emulated.count("*")
+	if changed > idle+change {
+		t.Errorf("a round that changes one job makes %d requests, more than %d and %d", changed, idle, change)
+	}
+	report(t, fmt.Sprintf("requests of a fabric with 1000 jobs: %d to find nothing to do, %d more to change one; the vendor's bundles: about 1020, with permissions 3020", idle, changed-idle))
+	f.close()
+}
