@@ -129,6 +129,18 @@ const (
 	ConfigRestart     Code = "config_needs_restart"
 )
 
+// holding and taking over
+const (
+	Held            Code = "held"
+	Adopted         Code = "adopted"
+	AdoptedEdited   Code = "adopted_edited"
+	AdoptedMarked   Code = "adopted_marked"
+	AdoptedUnmarked Code = "adopted_unmarked"
+	AdoptedHealOff  Code = "adopted_heal_off"
+	AdoptUnclear    Code = "adopt_unclear"
+	Disowned        Code = "disowned"
+)
+
 // projects and their artifacts
 const (
 	EntryPassedOver      Code = "entry_passed_over"
@@ -260,6 +272,15 @@ var codes = map[Code]meaning{
 	ConfigRefused:     {Block, "the configuration on disk is not the one that runs", "mend it: it is loaded as soon as it is saved"},
 	ConfigRestart:     {Block, "the configuration on disk is not the one that runs: it needs a restart to take effect", "restart the daemon, or put back what it names"},
 	NewerArrived:      {Note, "a newer release arrived; no further request of the older one is sent", ""},
+
+	Held:            {Wait, "a person holds the deployment at a release; drift is still put right", "selvage unhold DEPLOYMENT"},
+	Adopted:         {Note, "the live job was taken over: it gets our mark, and keeps its id, its history and its permissions", ""},
+	AdoptedEdited:   {Wait, "the live job was edited after it was accepted, and its first apply would undo that", "look at it and accept it again: selvage adopt DEPLOYMENT"},
+	AdoptedMarked:   {Block, "the live job that was to be taken over carries another mark by now", "find out who took it; if it is to be ours, have it handed back there, and: selvage adopt DEPLOYMENT"},
+	AdoptedUnmarked: {Block, "the release no longer holds the job that was taken over, and nothing without our mark is deleted", "hand it back: selvage disown DEPLOYMENT --job KEY"},
+	AdoptedHealOff:  {Wait, "drift is shown and not put right: jobs of the deployment were taken over, and its policy does not say heal itself", "set heal: true in a policy of the deployment, or: selvage apply DEPLOYMENT"},
+	AdoptUnclear:    {Note, "no live job says of which release it is, so that it is compared with the newest one", "name the release that is live with --baseline TAG"},
+	Disowned:        {Wait, "the jobs were handed back; nothing is written to them, and none is made in their place", "to take them over again: selvage adopt DEPLOYMENT"},
 
 	EntryPassedOver:      {Note, "an entry that is no job, pipeline or configuration of this project was passed over", "rename or remove it"},
 	PipelineUnlisted:     {Note, "the pipeline has a folder, but the project does not list it: it is not built", "list it in pbt_project.yml, or remove the folder"},

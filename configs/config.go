@@ -123,6 +123,8 @@ type Policy struct {
 	Heal  bool // put drift right
 	// Protect are doublestar patterns over keys of jobs that are kept when git no longer holds them.
 	Protect []string
+	// HealSaid: the file says so itself. On a deployment with adopted jobs only that counts.
+	HealSaid bool
 }
 
 // DefaultPolicy is the name of the policy of deployments that name none.

@@ -264,7 +264,7 @@ func (l *loader) policy(name string, v value) *Policy {
 	}
 	p := defaultPolicy(name)
 	if v, ok := m.values["heal"]; ok {
-		p.Heal, _ = l.boolean(v)
+		p.Heal, p.HealSaid = l.boolean(v)
 	}
 	if v, ok := m.values["prune"]; ok {
 		l.prune(v, &p.Prune)

@@ -47,7 +47,11 @@ func (p *Project) doc() doc {
 }
 
 func (p *Policy) doc() doc {
-	return doc{"name": p.Name, "prune": []any{p.Prune.Max, p.Prune.Percent, p.Prune.Quarantine, p.Prune.ActiveRuns}, "heal": p.Heal, "protect": p.Protect}
+	d := doc{"name": p.Name, "prune": []any{p.Prune.Max, p.Prune.Percent, p.Prune.Quarantine, p.Prune.ActiveRuns}, "heal": p.Heal, "protect": p.Protect}
+	if p.HealSaid {
+		d["heal_said"] = true
+	}
+	return d
 }
 
 func sum(d doc) string {

@@ -134,7 +134,7 @@ func TestLoadFull(t *testing.T) {
 		Auth: GitAuth{SSHKey: NewSecret("-----BEGIN OPENSSH PRIVATE KEY-----\n" + token + "\n-----END OPENSSH PRIVATE KEY-----"), KnownHosts: absolute}}
 	local := &Project{Name: "local", Git: "file:///srv/git/local.git", Path: ".", Poll: time.Minute}
 	standard := &Policy{Name: "default", Prune: Prune{5, 20, 0, RunsWait}, Heal: true}
-	careful := &Policy{Name: "careful", Prune: Prune{0, 20, 24 * time.Hour, RunsCancel}, Heal: false, Protect: []string{"jobs/payroll_*"}}
+	careful := &Policy{Name: "careful", Prune: Prune{0, 20, 24 * time.Hour, RunsCancel}, HealSaid: true, Protect: []string{"jobs/payroll_*"}}
 	want := &Config{
 		File:     "testdata/good/full.yaml",
 		Files:    []string{file},

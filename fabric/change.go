@@ -23,6 +23,7 @@ const (
 	// it as it is.
 	Quarantine Action = "quarantine" // before it is deleted; it gets another name too
 	Leave      Action = "leave"      // git moved it to another fabric; it is released once that is done
+	Disown     Action = "disown"     // take the mark off and stop managing it; the rest stays
 )
 
 // Sends reports an action that sends a definition to the fabric, or a part of one.
@@ -72,6 +73,8 @@ type Change struct {
 	Stripped []configs.Finding `json:"stripped,omitempty"`
 	// Overlay is what the deployment's overlay did to the committed definition, also where it is live already.
 	Overlay []Field `json:"overlay,omitempty"`
+	// Kept are fields that stay as they were when the resource was adopted.
+	Kept []Kept `json:"kept,omitempty"`
 
 	// Until is when a resource in quarantine is deleted; zero for any other.
 	Until time.Time `json:"until,omitzero"`

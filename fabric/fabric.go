@@ -77,6 +77,8 @@ type Scope struct {
 	// Only limits the look to these; the Live is then not Complete. Used to look at what was
 	// just touched without listing everything.
 	Only []Owned
+	// All has the definitions of objects read that carry no mark, and of which only Owned are read otherwise.
+	All bool
 }
 
 // Owned is a resource that the ledger says is ours.

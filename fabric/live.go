@@ -13,7 +13,7 @@ type Object struct {
 	Kind    Kind
 	Name    string
 	Mark    Mark // zero where the resource carries none
-	Doc     Doc  // what the fabric says, without the mark; zero for objects that carry no mark
+	Doc     Doc  // what the fabric says, without the mark; zero for objects that carry none, but as Scope says
 	URL     string
 	Managed bool // a mark of some installation stands on it
 	Unread  bool // it is there with that mark, and what it holds could not be read: Doc is zero

@@ -60,6 +60,9 @@ func (rd *round) choose(ctx context.Context) error {
 	if rd.ask.Revision != "" {
 		return rd.asked(ctx, repo, candidates, moved)
 	}
+	if rd.known.Hold != nil {
+		return rd.atHold(ctx, repo, sieve, moved)
+	}
 	passedOver := map[string]bool{}
 	for _, c := range rd.known.PassedOver {
 		passedOver[c] = true

@@ -14,14 +14,14 @@ import (
 // the entry, only those of its kind are set.
 type Event struct {
 	ledger.Entry
-	Revision Revision          // tag, release, plan, approve, phase; of a tag, as it was first seen
+	Revision Revision          // tag, release, plan, approve, phase, adopt, hold; of a tag, as it was first seen
 	Plan     string            // plan, approve: the digest
 	Counts   Counts            // plan
 	Verdicts []Verdict         // plan
 	Changes  []fabric.Change   // plan: the first hundred of those that are more than kept
 	Notes    []configs.Finding // plan: the first hundred of those that no change tells
 	Op       fabric.Op         // intent
-	Keys     []fabric.Key      // intent, outcome, absent, released, taken
+	Keys     []fabric.Key      // intent, outcome, absent, released, taken, adopt, disown
 	ID       string            // intent: the live resource
 	Done     bool              // outcome: all of it was done
 	Phase    Phase             // phase
@@ -74,6 +74,21 @@ func Describe(e ledger.Entry) (Event, error) {
 		var k keysOf
 		read(&k)
 		ev.Keys = k.Keys
+	case kindAdopt:
+		var a adopted
+		read(&a)
+		ev.Revision = a.Baseline
+		for _, p := range a.Pairs {
+			ev.Keys = append(ev.Keys, p.Key)
+		}
+	case kindDisown:
+		var d Disownment
+		read(&d)
+		ev.Keys = d.Keys
+	case kindHold:
+		var h Holding
+		read(&h)
+		ev.Revision = h.Revision
 	case kindPhase:
 		var p phaseReached
 		read(&p)

@@ -48,6 +48,10 @@ type Applied struct {
 	Committed string `json:"committed,omitempty"`
 	// Quarantined is when it was paused and renamed, to be deleted later; zero for what runs.
 	Quarantined time.Time `json:"quarantined,omitzero"`
+	// Adopted: another tool made it, and a person had us take it over. Until we have sent something (Sent), it carries no
+	// mark of ours, and Read is what the person accepted.
+	Adopted bool          `json:"adopted,omitempty"`
+	Kept    []fabric.Kept `json:"kept,omitempty"`
 }
 
 type tagSeen struct {
@@ -95,10 +99,12 @@ type intentMade struct {
 	// key. Committed are the fabric ids of the definitions likewise.
 	Read      []string `json:"read,omitempty"`
 	Committed []string `json:"committed,omitempty"`
-	Release   string   `json:"release"`
-	Version   string   `json:"version"`
 	// Paths are the files that an upload puts on the fabric and a collect removes from there.
 	Paths []string `json:"paths,omitempty"`
+	// Kept is what is still kept of adopted resources with this request.
+	Kept    map[fabric.Key][]fabric.Kept `json:"kept,omitempty"`
+	Release string                       `json:"release"`
+	Version string                       `json:"version"`
 }
 
 func (i intentMade) action(n int) fabric.Action {
@@ -204,6 +210,10 @@ type Deployed struct {
 	PassedOver       []string        `json:"passed_over,omitempty"`
 	Steps            []settling      `json:"steps,omitempty"`
 	Deadline         time.Time       `json:"deadline,omitzero"`
+	Hold             *Holding        `json:"hold,omitempty"`
+	Disowned         *Disownment     `json:"disowned,omitempty"` // all of it was handed back
+	// Unapproved: nobody has approved a plan since jobs were adopted.
+	Unapproved bool `json:"unapproved,omitempty"`
 }
 
 // underWay reports that what a person approved is not at its end yet.

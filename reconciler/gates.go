@@ -34,6 +34,8 @@ type Facts struct {
 	Descends   bool // from the live release, or there is none
 	Moved      *configs.Finding
 	Suspension *Suspension
+	Disowned   *Disownment
+	Unapproved bool // nobody has approved a plan since jobs were adopted
 	// Idle are findings about parts of the overlay that no job of the deployment has a place for.
 	Idle []configs.Finding
 }
@@ -58,12 +60,18 @@ func Gates(p Plan, f Facts, now time.Time) []Verdict {
 	if s := f.Suspension; s != nil && (s.Until.IsZero() || now.Before(s.Until)) {
 		add("suspend", Hold, suspensionFinding(*s))
 	}
+	if d := f.Disowned; d != nil {
+		add("disown", Hold, configs.Found(configs.Disowned, f.Deployment, d.String()))
+	}
 	// A part of the configuration would silently not apply: no approval makes that what a person wanted.
 	for _, idle := range f.Idle {
 		add("overlay", Stop, idle)
 	}
-	if !f.Ever {
+	switch n := adopting(p); {
+	case !f.Ever:
 		person("first apply", Hold, configs.Found(configs.FirstApply, f.Deployment, ""))
+	case f.Unapproved && n > 0:
+		person("first apply", Hold, configs.Found(configs.FirstApply, f.Deployment, fmt.Sprintf("%d taken over", n)))
 	}
 	if f.Moved != nil {
 		person("tag", Stop, *f.Moved)

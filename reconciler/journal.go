@@ -60,6 +60,12 @@ func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, 
 			}
 			m.Read = append(append(m.Read, make([]string, n-len(m.Read))...), digest)
 		}
+		if len(c.Kept) > 0 {
+			if m.Kept == nil {
+				m.Kept = map[fabric.Key][]fabric.Kept{}
+			}
+			m.Kept[k] = c.Kept
+		}
 		if n < len(i.Sent) && !i.Sent[n].IsZero() {
 			digest, err := j.rd.documents.put(i.Sent[n])
 			if err != nil {
@@ -155,7 +161,7 @@ func (rd *round) reconfigured() bool {
 
 // superseded reports that a newer candidate than the one that this round saw has arrived.
 func (rd *round) superseded() bool {
-	if rd.ask.By != "" {
+	if rd.ask.By != "" || rd.known.Hold != nil {
 		return false // a person asked for just this
 	}
 	rd.mu.Lock()

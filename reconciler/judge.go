@@ -22,7 +22,7 @@ func (rd *round) judge(ctx context.Context) error {
 	p := rd.out.Plan
 	rd.facts = Facts{
 		Deployment: rd.name, Mode: rd.d.Mode, Ever: rd.known.Ever, Descends: rd.descends, Moved: rd.moved,
-		Approved: rd.approved(p), ApprovedBy: rd.known.ApprovedBy,
+		Approved: rd.approved(p), ApprovedBy: rd.known.ApprovedBy, Disowned: rd.known.Disowned, Unapproved: rd.known.Unapproved,
 	}
 	for _, f := range rd.renderings {
 		if f.Code == configs.OverlayNoHit && f.Subject == rd.name {
@@ -36,6 +36,9 @@ func (rd *round) judge(ctx context.Context) error {
 		return err
 	}
 	rd.out.Verdicts = Gates(p, rd.facts, rd.at)
+	if err := rd.moveHold(ctx); err != nil {
+		return err
+	}
 	if err := rd.writePlan(ctx); err != nil {
 		return err
 	}
@@ -244,6 +247,9 @@ func (rd *round) sound(ctx context.Context) error {
 	rd.mu.Lock()
 	delete(rd.tries, rd.name)
 	rd.mu.Unlock()
+	if err := rd.lapse(ctx); err != nil {
+		return err
+	}
 	rd.out.Result = rd.summary()
 	if rd.known.Live.Commit == rd.target.Commit && rd.known.Live.Ref == rd.target.Ref && (rd.known.Phase == Sound || rd.known.Phase == Wavering) {
 		rd.out.Phase = rd.known.Phase

@@ -29,6 +29,13 @@ type Operator interface {
 	Resume(ctx context.Context, target, by string) error
 	// Collect removes the artifacts of a fabric that nothing names any more, or lists them.
 	Collect(ctx context.Context, r CollectRequest) (Collected, error)
+	// Hold pins a deployment to a release; Unhold ends that.
+	Hold(ctx context.Context, q HoldRequest) (Holding, error)
+	Unhold(ctx context.Context, deployment, by string) error
+	// Adopt proposes which live jobs are those of deployments, and takes over what a person accepts.
+	Adopt(ctx context.Context, q AdoptRequest) (Takeover, error)
+	// Disown takes our mark off jobs and hands them back.
+	Disown(ctx context.Context, q DisownRequest) (Handover, error)
 }
 
 // ApplyRequest asks for an apply.
@@ -53,6 +60,7 @@ type Status struct {
 	Owned      int             `json:"owned"`
 	Drift      int             `json:"drift"` // resources that somebody else changed; -1: not looked at yet
 	Suspension *Suspension     `json:"suspension,omitempty"`
+	Hold       *Holding        `json:"hold,omitempty"`
 	Result     configs.Finding `json:"result,omitzero"`
 	// Alarms are findings that somebody should look at now.
 	Alarms []configs.Finding `json:"alarms,omitempty"`
@@ -102,7 +110,10 @@ func (r *Reconciler) Status(_ context.Context, deployment string) ([]Status, err
 				}
 			}
 		}
-		if p, ok := r.state.suspended(d.Name(), now); ok {
+		s.Hold = known.Hold
+		if known.Disowned != nil {
+			s.State, s.Since = "handed back", known.Disowned.Since
+		} else if p, ok := r.state.suspended(d.Name(), now); ok {
 			s.Suspension, s.State, s.Since = &p, "suspended", p.Since
 		} else if s.State == "" {
 			s.State = "new"
@@ -127,6 +138,8 @@ func next(s Status, last Decision, d *configs.Deployment) string {
 		return string(s.Alarms[0].Code) + ": " + s.Alarms[0].Subject
 	case s.Result.Level() >= configs.Skip:
 		return s.Result.Text
+	case s.Hold != nil:
+		return "held " + s.Hold.String()
 	case unreadable(last) != "": // what is live is kept as it is meanwhile, so the result may be fine
 		return unreadable(last)
 	case !last.Again.IsZero() && last.Again.After(time.Now()):

@@ -29,6 +29,9 @@ type Plan struct {
 	// Released are owned keys that the configuration no longer covers; Taken are keys that it covers again.
 	Released []fabric.Key `json:"released,omitempty"`
 	Taken    []fabric.Key `json:"taken,omitempty"`
+	// Lapsed are adopted resources of which the release says something of its own now where a field was kept, with what
+	// still is, and to which nothing is to be written for it.
+	Lapsed map[fabric.Key][]fabric.Kept `json:"-"`
 	// Notes are what the release's rendering decided and no change tells.
 	Notes []configs.Finding `json:"notes,omitempty"`
 	// Asks are the things that others put on the fabric and that changes depend on which nothing else holds
@@ -49,7 +52,7 @@ func (p Plan) Empty() bool { return p.Digest == "" && p.Counts.Release == 0 }
 func (p Plan) Free() []fabric.Change {
 	var free []fabric.Change
 	for _, c := range p.Changes {
-		if c.Hindrance == fabric.Free && (c.Action.Sends() || c.Action == fabric.Delete) {
+		if c.Hindrance == fabric.Free && (c.Action.Sends() || c.Action == fabric.Delete || c.Action == fabric.Disown) {
 			free = append(free, c)
 		}
 	}
@@ -97,8 +100,10 @@ type PlanInput struct {
 	Apart    time.Duration                   // least time between two sightings of an absence
 	Prune    configs.Prune
 	Heal     bool
-	Compared *compared // comparisons of this rendering that are known; nil for none
-	Partial  bool      // the release may lack what is in git: nothing is deleted
+	Compared *compared           // comparisons of this rendering that are known; nil for none
+	HealSaid bool                // by the policy itself
+	Handed   map[fabric.Key]bool // handed back by a person
+	Partial  bool                // the release may lack what is in git: nothing is deleted
 	// Unseen says why there may be resources that no listing shows us; empty where that is so and meant.
 	Unseen  string
 	Protect []string // patterns over keys that are kept when the release no longer holds them
@@ -189,7 +194,7 @@ func (b *planner) learn(k fabric.Key) {
 
 // lookup finds what is owned on the fabric; without an id, whatever carries the owner's mark.
 func (b *planner) lookup(kind fabric.Kind, owner fabric.Owner, o Owning) (fabric.Object, fabric.Presence, configs.Finding) {
-	return b.Live.Lookup(b.Installation, kind, owner, o.ID)
+	return found(b.Live, b.Installation, kind, owner, o.Applied)
 }
 
 func (b *planner) owner(k fabric.Key) fabric.Owner {
@@ -202,6 +207,10 @@ func (b *planner) change(k fabric.Key, p *Plan) fabric.Change {
 	c := fabric.Change{Key: k, Kind: r.Kind, Name: r.Name, ID: o.ID, Owner: b.owner(k), Action: fabric.Keep}
 	if owned && presence != fabric.Present {
 		c.Kind, c.Name = o.Kind, o.Name
+	}
+	if b.Handed[k] {
+		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.Disowned, string(k), "")
+		return c
 	}
 	if to, attached := k.AttachedTo(c.Kind); attached {
 		return b.attached(c, r, to, presence == fabric.Present, p)

@@ -69,7 +69,10 @@ func (b *planner) attached(c fabric.Change, r fabric.Resource, to fabric.Key, wa
 		return c
 	}
 	obj, seen, _ := b.Live.Lookup(b.Installation, c.Kind, c.Owner, other.ID)
+	spared := !owned && b.Owned[to].Adopted
 	switch {
+	case spared && (b.Owned[to].unmarked() || seen != fabric.Present && !obj.Unread):
+		return b.spare(c, to, p)
 	case seen == fabric.Present:
 	case owned && !obj.Unread && o.Applied.Sent == c.Desired.Digest():
 		c.Reason = configs.Found(configs.AccessInTurn, string(c.Key), "not read yet")
@@ -101,10 +104,10 @@ func (b *planner) attached(c fabric.Change, r fabric.Resource, to fabric.Key, wa
 	}
 	c.Action, c.Cause = fabric.Update, cause(c.Fields)
 	c.Reason = configs.Found(configs.Changed, string(c.Key), "")
-	if c.Cause == fabric.Drift {
+	if c.Cause == fabric.Drift || spared {
 		c.Reason = configs.Found(configs.Drifted, string(c.Key), paths(c.Fields))
-		if !b.Heal && !b.Force {
-			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.HealOff, string(c.Key), paths(c.Fields))
+		if why := b.unhealed(); why != "" {
+			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(why, string(c.Key), paths(c.Fields))
 			return c
 		}
 	}

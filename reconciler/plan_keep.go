@@ -45,6 +45,15 @@ func (b *planner) keep(c fabric.Change, r fabric.Resource, o Owning, owned bool,
 	if taken {
 		p.Taken = append(p.Taken, k)
 	}
+	if o.unmarked() && obj.Mark == (fabric.Mark{}) {
+		return b.adopt(c, r, o)
+	}
+	if len(c.Fields) == 0 && len(c.Kept) < len(o.Kept) {
+		if p.Lapsed == nil {
+			p.Lapsed = map[fabric.Key][]fabric.Kept{}
+		}
+		p.Lapsed[k] = c.Kept
+	}
 	if len(c.Fields) == 0 {
 		c.Reason = configs.Found(configs.UpToDate, string(k), "")
 		if c.Labels > 0 {
@@ -59,8 +68,8 @@ func (b *planner) keep(c fabric.Change, r fabric.Resource, o Owning, owned bool,
 	}
 	if c.Cause == fabric.Drift {
 		c.Reason = configs.Found(configs.Drifted, string(k), paths(c.Fields))
-		if !b.Heal && !b.Force {
-			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.HealOff, string(k), paths(c.Fields))
+		if why := b.unhealed(); why != "" {
+			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(why, string(k), paths(c.Fields))
 			return c
 		}
 	}
@@ -77,6 +86,7 @@ func (b *planner) wanted(c *fabric.Change, r fabric.Resource) {
 // differ compares a change with what is live and what was last applied.
 func (b *planner) differ(c *fabric.Change, r fabric.Resource, live fabric.Object, o Owning) {
 	c.ID, c.Live, c.Mark = live.ID, live.Doc, live.Mark
+	c.Desired, c.Kept = c.Desired.Keep(o.Kept)
 	c.Fields, c.Labels = b.Compared.compare(c.Key, fabric.Comparison{
 		Rules: b.Rules(r.Kind), Desired: c.Desired, Live: live.Doc, Sent: o.Sent, Read: o.Read, Labels: r.Labels, Overlaid: r.Overlaid,
 	})
@@ -112,8 +122,8 @@ func (b *planner) create(c fabric.Change, r fabric.Resource, o Owning, owned boo
 	if owned {
 		c.Cause = fabric.Drift
 		c.Reason = configs.Found(configs.Drifted, string(c.Key), fmt.Sprintf("%s %s was deleted", r.Kind, o.ID))
-		if !b.Heal && !b.Force {
-			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.HealOff, string(c.Key), fmt.Sprintf("%s %s was deleted", r.Kind, o.ID))
+		if why := b.unhealed(); why != "" {
+			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(why, string(c.Key), fmt.Sprintf("%s %s was deleted", r.Kind, o.ID))
 			return c
 		}
 	}
@@ -161,7 +171,7 @@ func (b *planner) taken(r fabric.Resource) string {
 	var ids []string
 	marked := 0
 	for _, other := range b.Live.Named(r.Kind, r.Name) {
-		if other.Mark.Installation == b.Installation {
+		if other.Mark.Installation == b.Installation || b.adopted(other.ID) {
 			continue
 		}
 		ids = append(ids, other.ID)

@@ -3,6 +3,7 @@ package reconciler
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	"selvage/configs"
 	"selvage/fabric"
@@ -31,6 +32,12 @@ func (b *planner) remove(c fabric.Change, o Owning, p *Plan) fabric.Change {
 		return kept(c, o)
 	}
 	c.Live, c.Mark, c.Runs = obj.Doc, obj.Mark, cmp.Or(b.Prune.ActiveRuns, configs.RunsWait)
+	if o.unmarked() && obj.Mark == (fabric.Mark{}) {
+		f := configs.Found(configs.AdoptedUnmarked, string(c.Key), fmt.Sprintf("%s %s", o.Kind, o.ID))
+		f.Next = strings.Replace(f.Next, "KEY", string(c.Key), 1)
+		c.Hindrance, c.Reason = fabric.Blocked, f
+		return c
+	}
 	if b.Partial {
 		c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.ReleasePartial, string(c.Key), "")
 		return c

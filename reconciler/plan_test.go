@@ -63,6 +63,12 @@ func (w *world) object(t testing.TB, k fabric.Key, id, json string) fabric.Objec
 		Mark: fabric.MarkOf(inst, fabric.Owner{Deployment: dep, Key: k}, "n"+id)}
 }
 
+// adopt is a live resource without a mark that a person accepted.
+func (w *world) adopt(t testing.TB, k fabric.Key, id, json string) fabric.Object {
+	w.Owned[k] = Owning{Applied: Applied{Kind: "job", ID: id, Name: string(k), Adopted: true}, Read: doc(t, json)}
+	return fabric.Object{ID: id, Kind: "job", Name: string(k), Doc: doc(t, json)}
+}
+
 // lines says a plan in few words.
 func lines(p Plan) []string {
 	var s []string
@@ -193,6 +199,48 @@ func TestNewPlan(t *testing.T) {
 			w.Formerly["a"] = w.Owned["a"]
 			delete(w.Owned, "a")
 		}, []string{"keep a up_to_date"}, true},
+		{"adopted, and not marked yet", func(t *testing.T, w *world) {
+			w.want(t, "a", `{"x":1}`)
+			w.live(w.adopt(t, "a", "7", `{"x":1}`))
+		}, []string{"update a adoption adopted"}, false},
+		{"adopted, and edited since", func(t *testing.T, w *world) {
+			w.Force = true
+			w.want(t, "a", `{"x":1}`)
+			o := w.adopt(t, "a", "7", `{"x":1}`)
+			o.Doc = doc(t, `{"x":2}`)
+			w.live(o)
+		}, []string{"update a adoption blocked adopted_edited"}, false},
+		{"adopted, and edited since to what is wanted", func(t *testing.T, w *world) {
+			w.want(t, "a", `{"x":2}`)
+			o := w.adopt(t, "a", "7", `{"x":1}`)
+			o.Doc = doc(t, `{"x":2}`)
+			w.live(o)
+		}, []string{"update a adoption adopted"}, false},
+		{"adopted, and marked by somebody else since", func(t *testing.T, w *world) {
+			w.want(t, "a", `{"x":1}`)
+			o := w.adopt(t, "a", "7", `{"x":1}`)
+			o.Managed, o.Mark = true, fabric.MarkOf("another", fabric.Owner{Deployment: dep, Key: "a"}, "n")
+			w.live(o)
+		}, []string{"update a blocked adopted_marked"}, false},
+		{"adopted, and not read", func(t *testing.T, w *world) {
+			w.want(t, "a", `{"x":1}`)
+			o := w.adopt(t, "a", "7", `{"x":1}`)
+			o.Doc = fabric.Doc{}
+			w.live(o)
+		}, []string{"update a blocked not_seen"}, false},
+		{"adopted, and no longer in the release", func(t *testing.T, w *world) {
+			w.live(w.adopt(t, "a", "7", `{"x":1}`))
+			w.Absences["a"] = Absence{noon.Add(-time.Hour), noon.Add(-time.Hour)}
+		}, []string{"delete a prune blocked adopted_unmarked"}, false},
+		{"adopted, and gone", func(t *testing.T, w *world) {
+			w.want(t, "a", `{"x":1}`)
+			w.adopt(t, "a", "7", `{"x":1}`)
+			w.Live = fabric.NewLive(noon, true, "", nil, []string{"7"})
+		}, []string{"create a drift blocked adopted_heal_off"}, false},
+		{"handed back", func(t *testing.T, w *world) {
+			w.want(t, "a", `{"x":1}`)
+			w.Handed = map[fabric.Key]bool{"a": true}
+		}, []string{"keep a blocked disowned"}, true},
 		{"an intent is open", func(t *testing.T, w *world) { w.want(t, "a", `{}`); w.Open["a"] = true }, []string{"create a commit blocked intent_open"}, false},
 	}
 	for _, tt := range tests {

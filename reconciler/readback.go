@@ -45,6 +45,7 @@ func (rd *round) readBack(look *fabric.Live, touched []fabric.Change) ([]reread,
 				return err
 			}
 			desired := r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { id, ok := ids[ref]; return id, ok }).ResolveAs(sent)
+			desired, _ = desired.Keep(a.Kept)
 			c := fabric.Comparison{Rules: rd.Fabrics[rd.d.Fabric.Name].Rules(c.Kind), Live: live, Sent: sent, Desired: desired, Labels: r.Labels, Overlaid: r.Overlaid}
 			fields, labels := fabric.Compare(c)
 			if found[i].fields = fields; len(fields)+labels == 0 { // as the plan that follows will ask

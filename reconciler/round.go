@@ -257,6 +257,8 @@ func (rd *round) lookSince(ctx context.Context, notBefore time.Time) error {
 		rd.note(live.Doubt)
 	}
 	if seen := live.Census(rd.Installation); live.Complete {
+		n := rd.unmarkedOn(place)
+		seen.Ours, seen.Free = seen.Ours+n, max(seen.Free-n, 0)
 		rd.out.Seen = &seen
 	}
 	return nil
@@ -291,16 +293,22 @@ type rendering struct {
 	compared *compared
 }
 
-// render says what the release means here.
-func (rd *round) render() error {
+// bindingOf is what besides the release decides what a revision means here.
+func (rd *round) bindingOf(v Revision) fabric.Binding {
 	b := fabric.Binding{
-		Installation: rd.Installation, Deployment: rd.name, Tag: rd.target.Name, Version: rd.target.Version,
+		Installation: rd.Installation, Deployment: rd.name, Tag: v.Name, Version: v.Version,
 		ProjectID: rd.d.Project.ProphecyID, ProphecyURL: rd.d.Project.ProphecyURL, FabricIDs: rd.d.Fabric.ProphecyIDs,
 		Jobs: rd.d.Jobs, Root: rd.live.Root, Sources: rd.live.Sources, Overlay: rd.d.Overlay, Isolation: rd.Config.Isolation, Allow: rd.d.Allow, ManagedBy: rd.d.Fabric.Databricks.ManagedBy,
 	}
 	if b.Guardrails = rd.d.Fabric.Guardrails; b.Guardrails != nil {
 		b.Deployer = rd.live.Principal
 	}
+	return b
+}
+
+// render says what the release means here.
+func (rd *round) render() error {
+	b := rd.bindingOf(rd.target)
 	binding := string(encode(b))
 	said := binding
 	if len(rd.d.Moved) > 0 {
@@ -392,7 +400,7 @@ func (rd *round) planInput() PlanInput {
 		Installation: rd.Installation, Deployment: rd.name, Desired: rd.desired, Rendered: rd.renderings, Live: rd.live,
 		Rules: rd.Fabrics[rd.d.Fabric.Name].Rules, Open: map[fabric.Key]bool{}, Sighting: rd.sighting, Compared: rd.compared,
 		// Polls are jittered: two that are three quarters of an interval apart are two.
-		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, Partial: rd.partial, Force: rd.ask.By != "",
+		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, HealSaid: rd.d.Policy.HealSaid, Handed: map[fabric.Key]bool{}, Partial: rd.partial, Force: rd.ask.By != "",
 		Moved: make(map[fabric.Key]fabric.Key, len(rd.d.Moved)), Outside: rd.sights(),
 		Protect: rd.d.Protected(), Active: rd.active, Held: rd.held, Elsewhere: rd.stillElsewhere(),
 	}
@@ -408,6 +416,9 @@ func (rd *round) planInput() PlanInput {
 	rd.mu.Lock()
 	applied, formerly := maps.Clone(rd.state.applied[rd.name]), maps.Clone(rd.state.formerly[rd.name])
 	in.Absences = maps.Clone(rd.state.absences[rd.name])
+	for k := range rd.state.handed[rd.name] {
+		in.Handed[k] = true
+	}
 	for _, i := range rd.state.intents[rd.name] {
 		for n, k := range i.Keys {
 			in.Open[k], in.Open[i.from(n)] = true, true

@@ -257,10 +257,21 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 		owner := fabric.Owner{Deployment: rd.name, Key: k}
 		a := rd.ownedOf(i, n)
 		switch i.action(n) {
+		case fabric.Disown:
+			_, there, why := rd.live.Lookup(rd.Installation, i.Kind, owner, a.ID)
+			r.ID = a.ID
+			switch {
+			case there == fabric.Absent, why.Code == configs.MarkMissing:
+				r.Status = fabric.Done
+			case late || there == fabric.Unknown:
+				return nil, false
+			default: // it carries our mark
+				r.Status, r.Err = fabric.Later, errNotSeen
+			}
 		case fabric.Move:
 			r.ID = a.ID
 			_, now, _ := rd.live.Lookup(rd.Installation, i.Kind, owner, a.ID)
-			_, before, _ := rd.live.Lookup(rd.Installation, i.Kind, fabric.Owner{Deployment: rd.name, Key: i.from(n)}, a.ID)
+			_, before, _ := found(rd.live, rd.Installation, i.Kind, fabric.Owner{Deployment: rd.name, Key: i.from(n)}, a)
 			switch {
 			case a.ID == "":
 				return nil, false
@@ -290,14 +301,14 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 				r.Status, r.Err = fabric.Later, errNotSeen
 			}
 		default:
-			obj, presence, _ := rd.live.Lookup(rd.Installation, i.Kind, owner, a.ID)
+			obj, presence, _ := found(rd.live, rd.Installation, i.Kind, owner, a)
 			r.ID = a.ID
 			switch {
 			case presence == fabric.Unknown:
 				return nil, false
 			case i.action(n) == fabric.Delete && presence == fabric.Absent:
 				r.Status = fabric.Done
-			case (i.action(n) == fabric.Update || i.action(n).Rests()) && presence == fabric.Present && rd.matches(i, n, obj):
+			case (i.action(n) == fabric.Update || i.action(n).Rests()) && presence == fabric.Present && obj.Mark != (fabric.Mark{}) && rd.matches(i, n, obj):
 				r.Status = fabric.Done
 			case late:
 				return nil, false

@@ -22,6 +22,7 @@ type state struct {
 	intents     map[string]map[string]openIntent
 	tags        map[string]tagSeen // repository NUL ref
 	suspensions map[string]Suspension
+	handed      map[string]map[fabric.Key]handed // handed back, until they are adopted again
 	table       *table
 }
 
@@ -29,7 +30,7 @@ func newState(t *table) *state {
 	return &state{
 		deployed: map[string]Deployed{}, applied: map[string]map[fabric.Key]Applied{}, formerly: map[string]map[fabric.Key]Applied{},
 		absences: map[string]map[fabric.Key]Absence{}, intents: map[string]map[string]openIntent{},
-		tags: map[string]tagSeen{}, suspensions: map[string]Suspension{}, table: t,
+		tags: map[string]tagSeen{}, suspensions: map[string]Suspension{}, handed: map[string]map[fabric.Key]handed{}, table: t,
 	}
 }
 
@@ -64,6 +65,7 @@ func (s *state) fold(e ledger.Entry) error {
 		if read(&a) {
 			d := s.deployed[dep]
 			d.Approved, d.ApprovedRevision, d.ApprovedBy, d.ApprovedBinding, d.PassedOver = a.Plan, a.Revision, e.By, a.Binding, a.PassedOver
+			d.Unapproved = false
 			s.deploy(dep, d)
 		}
 	case kindPhase:
@@ -154,6 +156,8 @@ func (s *state) fold(e ledger.Entry) error {
 			s.suspensions[p.Target] = p
 			s.table.put("suspension", "", p.Target, p)
 		}
+	case kindHold, kindUnhold, kindAdopt, kindDisown, kindLapse:
+		err = s.foldAdoption(e)
 	case kindResume:
 		var p Suspension
 		if read(&p) {
@@ -189,7 +193,16 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 		case r.Status == fabric.Done.String() && i.action(n) == fabric.Delete:
 			s.disown(dep, k)
 			continue
+		case r.Status == fabric.Done.String() && i.action(n) == fabric.Disown:
+			s.forget(dep, k)
+			continue
 		case r.Status == fabric.Done.String():
+			if a.unmarked() {
+				a.Nonce = nonce // stands in the mark
+			}
+			if len(a.Kept) > 0 {
+				a.Kept = i.Kept[k]
+			}
 			if i.action(n) == fabric.Create {
 				a = Applied{Kind: i.Kind, Nonce: nonce}
 			}
@@ -240,7 +253,7 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 	}
 	delete(s.intents[dep], nonce)
 	s.table.drop("intent", dep, nonce)
-	if d := s.deployed[dep]; !d.Ever && len(s.applied[dep]) > 0 {
+	if d := s.deployed[dep]; !d.Ever && s.wrote(dep) {
 		d.Ever = true
 		s.deploy(dep, d)
 	}
@@ -316,6 +329,8 @@ func (s *state) load(kind, dep, key string, value []byte) error {
 		return loadNested(s.formerly, dep, fabric.Key(key), value)
 	case "absence":
 		return loadNested(s.absences, dep, fabric.Key(key), value)
+	case "handed":
+		return loadNested(s.handed, dep, fabric.Key(key), value)
 	case "intent":
 		return loadNested(s.intents, dep, key, value)
 	}

@@ -61,7 +61,7 @@ A DEPLOYMENT is project@fabric, as in selvage.yaml.`,
 	root.SetHelpCommandGroupID(host)
 	root.AddCommand(
 		a.statusCommand(), a.planCommand(), a.whyCommand(), a.logCommand(),
-		a.applyCommand(), a.suspendCommand(), a.resumeCommand(), a.artifactsCommand(),
+		a.applyCommand(), a.suspendCommand(), a.resumeCommand(), a.holdCommand(), a.unholdCommand(), a.adoptCommand(), a.disownCommand(), a.artifactsCommand(),
 		a.demoCommand(), a.initCommand(), a.validateCommand(), a.doctorCommand(), a.runCommand(), a.emulatorCommand(), a.versionCommand(),
 	)
 	return root

@@ -195,6 +195,10 @@ func changeWords(c fabric.Change) string {
 		return what + "  blocked"
 	case c.Hindrance == fabric.Deferred:
 		return what + "  deferred"
+	case c.Cause == fabric.Adoption && len(c.Fields) == 0:
+		return what + "  is taken over: it gets its mark"
+	case c.Cause == fabric.Adoption:
+		return what + "  is taken over"
 	case c.Action == fabric.Move:
 		return what + "  was " + visible(string(c.From))
 	case c.Action == fabric.Quarantine:
@@ -385,7 +389,7 @@ func holding(d reconciler.Decision) (held int, person bool) {
 // liftable reports that something is blocked which a person lifts by asking for an apply.
 func liftable(p reconciler.Plan) bool {
 	return slices.ContainsFunc(p.Changes, func(c fabric.Change) bool {
-		return c.Hindrance == fabric.Blocked && (c.Reason.Code == configs.HealOff || c.Reason.Code == configs.FabricRefused)
+		return c.Hindrance == fabric.Blocked && (c.Reason.Code == configs.HealOff || c.Reason.Code == configs.AdoptedHealOff || c.Reason.Code == configs.FabricRefused)
 	})
 }
 

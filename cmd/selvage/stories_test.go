@@ -68,6 +68,9 @@ var update = flag.Bool("update", false, "rewrite the golden files, and what stor
 //	makejob WORKSPACE JSON [N]  makes a job by hand, or N of them, with its number in place of each #
 //	thing VAR WORKSPACE KIND NAME  makes a warehouse, policy, pool, cluster, destination or pipeline by hand and sets VAR
 //	                          to its id; dropthing WORKSPACE ID takes it away
+//	oldtool WORKSPACE NAME PROJECT VERSION  deploys what is in the clone as the authoring tool's own tool does, with its
+//	                          state file in $WORK/state.yml
+//	adoptdigest VAR ARGS      sets VAR to the digest of what selvage adopt ARGS proposes
 //	runjob WORKSPACE NAME     runs a live job; runs WORKSPACE NAME N checks how many runs it has had
 //	requests WORKSPACE PATTERN [N]  checks the number of requests like "POST *", or prints it
 //	forget WORKSPACE          forgets the requests so far
@@ -103,36 +106,38 @@ func TestStories(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"site":       cmdSite,
-			"workspace":  cmdWorkspace,
-			"remote":     cmdRemote,
-			"push":       cmdPush,
-			"git":        cmdGit,
-			"replace":    cmdReplace,
-			"daemon":     cmdDaemon,
-			"stopdaemon": cmdStopDaemon,
-			"hup":        cmdHup,
-			"untilfile":  cmdUntilFile,
-			"notify":     cmdNotify,
-			"until":      cmdUntil,
-			"terminal":   cmdTerminal,
-			"plandigest": cmdPlanDigest,
-			"livejobs":   cmdLiveJobs,
-			"livejob":    cmdLiveJob,
-			"editjob":    cmdEditJob,
-			"access":     cmdAccess,
-			"editaccess": cmdEditAccess,
-			"makejob":    cmdMakeJob,
-			"thing":      cmdThing,
-			"dropthing":  cmdDropThing,
-			"runjob":     cmdRunJob,
-			"runs":       cmdRuns,
-			"requests":   cmdRequests,
-			"forget":     cmdForget,
-			"fault":      cmdFault,
-			"tmpfs":      cmdTmpfs,
-			"remount":    cmdRemount,
-			"fill":       cmdFill,
+			"site":        cmdSite,
+			"workspace":   cmdWorkspace,
+			"remote":      cmdRemote,
+			"push":        cmdPush,
+			"git":         cmdGit,
+			"replace":     cmdReplace,
+			"daemon":      cmdDaemon,
+			"stopdaemon":  cmdStopDaemon,
+			"hup":         cmdHup,
+			"untilfile":   cmdUntilFile,
+			"notify":      cmdNotify,
+			"until":       cmdUntil,
+			"terminal":    cmdTerminal,
+			"plandigest":  cmdPlanDigest,
+			"livejobs":    cmdLiveJobs,
+			"livejob":     cmdLiveJob,
+			"editjob":     cmdEditJob,
+			"access":      cmdAccess,
+			"editaccess":  cmdEditAccess,
+			"makejob":     cmdMakeJob,
+			"oldtool":     cmdOldTool,
+			"adoptdigest": cmdAdoptDigest,
+			"thing":       cmdThing,
+			"dropthing":   cmdDropThing,
+			"runjob":      cmdRunJob,
+			"runs":        cmdRuns,
+			"requests":    cmdRequests,
+			"forget":      cmdForget,
+			"fault":       cmdFault,
+			"tmpfs":       cmdTmpfs,
+			"remount":     cmdRemount,
+			"fill":        cmdFill,
 		},
 	})
 }

@@ -155,7 +155,7 @@ const mostCompared = 40
 func (w *Workspace) compareReads(ctx context.Context, jobs []listed) (text string, differ bool, err error) {
 	var marked, others []listed
 	for _, j := range jobs {
-		o, err := w.object(j)
+		o, err := w.object(j, true)
 		switch {
 		case err != nil:
 			return "", false, err

@@ -257,7 +257,7 @@ func (w *Workspace) Mentions(ctx context.Context, s fabric.Scope) (jobs map[stri
 		return nil, "", fmt.Errorf("look at fabric %s (%s): %w", w.name, w.host, err)
 	}
 	for _, j := range all {
-		o, err := w.object(j)
+		o, err := w.object(j, false)
 		if err != nil {
 			return nil, "", fmt.Errorf("look at fabric %s (%s): %w", w.name, w.host, err)
 		}

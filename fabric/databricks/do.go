@@ -58,6 +58,8 @@ func (w *Workspace) change(ctx context.Context, c fabric.Change, j fabric.Journa
 		r = w.rest(ctx, c, j)
 	case c.Action == fabric.Delete:
 		r = w.remove(ctx, c, j)
+	case c.Action == fabric.Disown:
+		r = w.disown(ctx, c, j)
 	default: // nothing is written for it
 		r = fabric.Result{ID: c.ID, Status: fabric.Done}
 	}
@@ -191,7 +193,7 @@ func (w *Workspace) byNonce(ctx context.Context, d fabric.Doc, nonce string) (id
 		return "", false, err
 	}
 	for _, l := range jobs {
-		o, err := w.object(l)
+		o, err := w.object(l, false)
 		switch {
 		case err != nil:
 			return "", false, err

@@ -68,15 +68,20 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 	}
 	objects := make([]fabric.Object, len(jobs))
 	now := listing{at, make(map[string]bool, len(jobs))}
+	ours := make(map[string]bool, len(s.Owned)) // those that were adopted carry no mark yet
+	for _, o := range s.Owned {
+		ours[o.ID] = true
+	}
 	var cut []int
 	for i, j := range jobs {
-		o, err := w.object(j)
+		whole := s.All || ours[j.ID.String()]
+		o, err := w.object(j, whole)
 		if err != nil {
 			return nil, err
 		}
 		objects[i] = o
 		now.ours[o.ID] = o.Mark.Installation == w.installation && o.Managed
-		if j.HasMore && o.Managed {
+		if j.HasMore && (o.Managed || whole) {
 			cut = append(cut, i)
 		}
 	}
@@ -182,7 +187,7 @@ func (w *Workspace) byID(ctx context.Context, owned []fabric.Owned) (objects []f
 	return objects, gone, nil
 }
 
-// listed is a job as list and get give it. Settings are decoded in full only where they are ours.
+// listed is a job as list and get give it. In a list, settings are decoded in full only where they are asked for.
 type listed struct {
 	ID       json.Number     `json:"job_id"`
 	Settings json.RawMessage `json:"settings"`
@@ -232,8 +237,8 @@ func (w *Workspace) list(ctx context.Context, query map[string]any) ([]listed, e
 	return nil, fmt.Errorf("list jobs: no end after %d pages", maxPages)
 }
 
-// object is a job as the other rooms see it.
-func (w *Workspace) object(j listed) (fabric.Object, error) {
+// object is a job as the other rooms see it. The settings of one without a mark are decoded where whole says so.
+func (w *Workspace) object(j listed, whole bool) (fabric.Object, error) {
 	id := j.ID.String()
 	if n, err := strconv.ParseInt(id, 10, 64); err != nil || n <= 0 {
 		return fabric.Object{}, fmt.Errorf("read jobs: %q is no job id", w.redact(id))
@@ -251,7 +256,7 @@ func (w *Workspace) object(j listed) (fabric.Object, error) {
 	}
 	o.Name = head.Name
 	o.Mark, o.Managed = markOf(head.Tags)
-	if !o.Managed {
+	if !o.Managed && !whole {
 		return o, nil
 	}
 	if j.Settings[0] != '{' {
@@ -281,7 +286,7 @@ func (w *Workspace) job(ctx context.Context, id string) (fabric.Object, error) {
 	if err != nil {
 		return fabric.Object{}, err
 	}
-	return w.object(j)
+	return w.object(j, true)
 }
 
 // whole is a job as get gives it, all pages of it in one.

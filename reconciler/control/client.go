@@ -140,3 +140,29 @@ func (c *Client) Collect(ctx context.Context, r reconciler.CollectRequest) (foun
 	err = c.do(ctx, http.MethodPost, "/v1/collect", nil, r, &found)
 	return found, err
 }
+
+// Hold implements reconciler.Operator. By is not sent.
+func (c *Client) Hold(ctx context.Context, q reconciler.HoldRequest) (h reconciler.Holding, err error) {
+	q.By = ""
+	err = c.do(ctx, http.MethodPost, "/v1/hold", nil, q, &h)
+	return h, err
+}
+
+// Unhold implements reconciler.Operator. by is not sent.
+func (c *Client) Unhold(ctx context.Context, deployment, _ string) error {
+	return c.do(ctx, http.MethodPost, "/v1/unhold", nil, reconciler.HoldRequest{Deployment: deployment}, nil)
+}
+
+// Adopt implements reconciler.Operator. By is not sent.
+func (c *Client) Adopt(ctx context.Context, q reconciler.AdoptRequest) (t reconciler.Takeover, err error) {
+	q.By = ""
+	err = c.do(ctx, http.MethodPost, "/v1/adopt", nil, q, &t)
+	return t, err
+}
+
+// Disown implements reconciler.Operator. By is not sent.
+func (c *Client) Disown(ctx context.Context, q reconciler.DisownRequest) (h reconciler.Handover, err error) {
+	q.By = ""
+	err = c.do(ctx, http.MethodPost, "/v1/disown", nil, q, &h)
+	return h, err
+}

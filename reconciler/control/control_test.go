@@ -146,6 +146,9 @@ func TestAskingOverTheSocket(t *testing.T) {
 		"status": second(c.Status(ctx, "no@where")), "plan": second(c.Plan(ctx, "no@where", "")), "why": second(c.Why(ctx, "no@where")),
 		"apply":   second(c.Apply(ctx, reconciler.ApplyRequest{Deployment: "no@where"})),
 		"suspend": c.Suspend(ctx, reconciler.Suspension{Target: "no@where"}), "resume": c.Resume(ctx, "no@where", ""),
+		"hold": second(c.Hold(ctx, reconciler.HoldRequest{Deployment: "no@where"})), "unhold": c.Unhold(ctx, "no@where", ""),
+		"adopt":  second(c.Adopt(ctx, reconciler.AdoptRequest{Deployments: []string{"no@where"}})),
+		"disown": second(c.Disown(ctx, reconciler.DisownRequest{Deployment: "no@where"})),
 	} {
 		if !errors.Is(err, reconciler.ErrUnknownDeployment) || !strings.Contains(err.Error(), `"no@where": the configuration has hello@production`) {
 			t.Errorf("%s of an unknown deployment: %v", what, err)

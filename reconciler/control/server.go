@@ -20,8 +20,11 @@ import (
 	"selvage/reconciler"
 )
 
-// maxRequest bounds the body of a request, in bytes.
-const maxRequest = 64 << 10
+// Bounds of the body of a request, in bytes.
+const (
+	maxRequest = 64 << 10
+	maxState   = 8 << 20 // of one that brings the state file of another tool
+)
 
 // answer is the body of every response.
 type answer struct {
@@ -160,6 +163,25 @@ func handler(life context.Context, o reconciler.Operator) http.Handler {
 	handle(mux, "POST /v1/resume", func(r *http.Request, s reconciler.Suspension) (any, error) {
 		return nil, o.Resume(r.Context(), s.Target, asked(r))
 	})
+	handle(mux, "POST /v1/hold", func(r *http.Request, q reconciler.HoldRequest) (any, error) {
+		q.By = asked(r)
+		return o.Hold(r.Context(), q)
+	})
+	handle(mux, "POST /v1/unhold", func(r *http.Request, q reconciler.HoldRequest) (any, error) {
+		return nil, o.Unhold(r.Context(), q.Deployment, asked(r))
+	})
+	handleUpTo(maxState, mux, "POST /v1/adopt", func(r *http.Request, q reconciler.AdoptRequest) (any, error) {
+		q.By = asked(r)
+		return o.Adopt(r.Context(), q)
+	})
+	handle(mux, "POST /v1/disown", func(r *http.Request, q reconciler.DisownRequest) (any, error) {
+		q.By = asked(r)
+		// What was begun goes on, as an apply does.
+		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+		defer cancel()
+		defer context.AfterFunc(life, cancel)()
+		return o.Disown(ctx, q)
+	})
 	return mux
 }
 
@@ -171,10 +193,14 @@ func asked(r *http.Request) string {
 // handle answers a route with what do returns. An answer may carry both a result and an error: a
 // decision is complete also where it ended in an error.
 func handle[T any](mux *http.ServeMux, route string, do func(*http.Request, T) (any, error)) {
+	handleUpTo(maxRequest, mux, route, do)
+}
+
+func handleUpTo[T any](most int64, mux *http.ServeMux, route string, do func(*http.Request, T) (any, error)) {
 	mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
 		var in T
 		if r.Method == http.MethodPost {
-			dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
+			dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, most))
 			dec.DisallowUnknownFields()
 			if err := dec.Decode(&in); err != nil {
 				reply(w, http.StatusBadRequest, answer{Error: "read the request: " + err.Error()})
