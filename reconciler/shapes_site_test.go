@@ -76,19 +76,47 @@ func (x *shapeSite) plan(shapes []shape, rng *rand.Rand) reconciler.Plan {
 	for k, o := range x.owned {
 		owned = append(owned, fabric.Owned{Owner: fabric.Owner{Deployment: "shapes@place", Key: k}, Kind: o.Kind, ID: o.ID})
 	}
-	live, err := x.w.Observe(x.t.Context(), fabric.Scope{Owned: owned})
-	if err != nil {
-		x.t.Fatal(err)
-	}
+	live := x.look(fabric.Scope{Owned: owned})
 	in := x.input(x.render(shapes, rng), live)
 	p := reconciler.NewPlan(in)
 	if len(p.Asks) > 0 {
+		var err error
 		if in.Outside, err = x.w.Outside(x.t.Context(), p.Asks); err != nil {
 			x.t.Fatal(err)
 		}
 		p = reconciler.NewPlan(in)
 	}
+	if len(p.Reads) > 0 {
+		in.Live = live.Updated(x.look(fabric.Scope{Only: p.Reads}))
+		p = reconciler.NewPlan(in)
+	}
+	if len(p.Runs) > 0 { // of what is to be deleted
+		var ids []string
+		for _, k := range p.Runs {
+			ids = append(ids, x.owned[k].ID)
+		}
+		active, err := x.w.Active(x.t.Context(), databricks.Job, ids)
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		in.Active = map[fabric.Key]int{}
+		for _, k := range p.Runs {
+			if n, known := active[x.owned[k].ID]; known {
+				in.Active[k] = n
+			}
+		}
+		p = reconciler.NewPlan(in)
+	}
 	return p
+}
+
+func (x *shapeSite) look(s fabric.Scope) *fabric.Live {
+	x.t.Helper()
+	live, err := x.w.Observe(x.t.Context(), s)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return live
 }
 
 func (x *shapeSite) input(desired *fabric.Desired, live *fabric.Live) reconciler.PlanInput {
@@ -127,9 +155,15 @@ func (x *shapeSite) apply(shapes []shape) reconciler.Plan {
 			only = append(only, fabric.Owned{Owner: c.Owner, Kind: o.Kind, ID: o.ID})
 		}
 	}
-	live, err := x.w.Observe(x.t.Context(), fabric.Scope{}) // all at once: nearly all were touched
-	if err != nil {
-		x.t.Fatal(err)
+	var apart []fabric.Owned
+	for _, w := range only {
+		if w.Kind.Attached() {
+			apart = append(apart, w)
+		}
+	}
+	live := x.look(fabric.Scope{}) // all at once: nearly all were touched
+	if len(apart) > 0 {
+		live = live.Updated(x.look(fabric.Scope{Only: apart}))
 	}
 	for _, w := range only {
 		obj, seen, _ := live.Lookup("inst0001", w.Kind, w.Owner, w.ID)

@@ -449,10 +449,14 @@ func (x *shapeSite) End(_ context.Context, nonce string, rs ...fabric.Result) er
 		}
 		if i.Op == fabric.OpDelete {
 			delete(x.owned, k)
+			delete(x.owned, fabric.Attach(k, fabric.Permissions))
 			continue
 		}
 		o := x.owned[k]
 		o.Kind, o.ID, o.Sent, o.Read = databricks.Job, rs[n].ID, i.Sent[n], fabric.Doc{}
+		if _, attached := k.AttachedTo(fabric.Permissions); attached {
+			o.Kind = fabric.Permissions
+		}
 		x.owned[k] = o
 	}
 	return nil
