@@ -149,6 +149,9 @@ func (x *shapeSite) apply(shapes []shape) reconciler.Plan {
 	x.t.Helper()
 	p := x.plan(shapes, nil)
 	x.do(p)
+	for _, k := range p.Released { // an access list that a definition no longer has
+		delete(x.owned, k)
+	}
 	var only []fabric.Owned
 	for _, c := range p.Free() {
 		if o, ours := x.owned[c.Key]; ours {
