@@ -22,7 +22,7 @@ import (
 const (
 	leastInTurn  = 2
 	pagesInTurn  = 12 // so many pages of the listing allow one list more
-	listLag      = time.Minute
+	listLag      = 30 * time.Second
 	refusedTwice = 2 // an administrator, too, is refused a list now and then
 )
 

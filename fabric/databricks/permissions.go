@@ -182,9 +182,12 @@ func (w *Workspace) permit(ctx context.Context, c fabric.Change, j fabric.Journa
 			if refused != nil || asDeclared(c.Desired, live) {
 				return id, refused
 			}
-			defer w.lists.forget(id, live) // whatever was read before the answer
 			body := fabric.NewDoc(map[string]any{accessField: toSend(c.Desired, live)})
 			_, err := w.send(ctx, call{method: http.MethodPut, path: permissionsPath + id, body: body.Canonical()})
+			if err != nil && meaning(err) != fabric.Doubtful {
+				live = fabric.Doc{} // it stays as it was, so that reading it so is no sign of a lag
+			}
+			w.lists.forget(id, live) // whatever was read before the answer
 			return id, err
 		},
 		look: func(ctx context.Context) (string, bool, error) {
