@@ -43,7 +43,7 @@ func TestGrants(t *testing.T) {
 			"sql GRANT USE CATALOG ON CATALOG `ma``in` TO `runner`;",
 			"sql GRANT USE SCHEMA ON SCHEMA `ma``in`.`selvage` TO `runner`;",
 			"sql GRANT READ VOLUME ON VOLUME `ma``in`.`selvage`.`artifacts` TO `runner`;",
-			"console? folder /Workspace/Users/dep@shop.example/.selvage/artifacts, Share: runner CAN_READ",
+			"console? folder /Workspace/Users/dep@shop.example/.selvage/sources, Share: runner CAN_READ",
 			`cli databricks permissions update cluster-policies 9A3F --json '{"access_control_list":[{"permission_level":"CAN_USE","user_name":"dep@shop.example"}]}'`,
 			`cli? databricks permissions update cluster-policies 'ID_OF_POLICY(it'\''s small)' --json '{"access_control_list":[{"permission_level":"CAN_USE","user_name":"dep@shop.example"}]}'`,
 			`cli? databricks permissions update clusters 0101-x --json '{"access_control_list":[{"permission_level":"CAN_ATTACH_TO","user_name":"dep@shop.example"}]}'`,
