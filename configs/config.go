@@ -148,6 +148,8 @@ type Deployment struct {
 	// Moved maps the key that a job had in earlier releases to the one that it has now, so that the live
 	// job stays the same. No two keys lead to one.
 	Moved map[string]string
+	// Restart says which jobs pick an update up at once.
+	Restart Restart
 	// Allow are doublestar patterns over the keys of jobs that may call the hosts of Config.Isolation.
 	Allow []string
 	// Protect are doublestar patterns over keys of jobs that are kept when git no longer holds them, beside those

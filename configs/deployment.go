@@ -63,6 +63,9 @@ func (l *loader) entry(v value, c *Config, out []*Deployment, first map[string]p
 	if v, ok := m.values["protect"]; ok {
 		common.Protect = l.jobs(v)
 	}
+	if v, ok := m.values["restart"]; ok {
+		common.Restart = l.restart(v)
+	}
 	if v, ok := m.values["isolation"]; ok {
 		common.Allow = l.allowed(v)
 	}

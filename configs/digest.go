@@ -26,7 +26,7 @@ func digest(c *Config) string {
 	}
 	for _, d := range c.Deployments {
 		d.Digest = sum(doc{"version": 1, "name": d.Name(), "project": projects[d.Project.Name], "fabric": fabrics[d.Fabric.Name],
-			"policy": policies[d.Policy.Name], "mode": d.Mode, "follow": d.Follow, "jobs": d.Jobs, "overlay": d.Overlay, "moved": d.Moved, "protect": d.Protect, "allow": d.Allow, "isolation": c.Isolation})
+			"policy": policies[d.Policy.Name], "mode": d.Mode, "follow": d.Follow, "jobs": d.Jobs, "overlay": d.Overlay, "moved": d.Moved, "protect": d.Protect, "restart": d.Restart, "allow": d.Allow, "isolation": c.Isolation})
 		deployments[d.Name()] = d.Digest
 	}
 	return sum(doc{"version": 2, "state": c.State, "isolation": c.Isolation, "fabrics": fabrics, "projects": projects, "policies": policies, "deployments": deployments})

@@ -60,6 +60,7 @@ deployments:
     jobs: ["jobs/*"]
     moved: {jobs/old: jobs/new}
     protect: [jobs/keep]
+    restart: {jobs/stream: on_change}
     isolation: {allow: [jobs/calls]}
     overlay:
       config_instance: prod
@@ -152,6 +153,8 @@ func TestDigestOfDeployments(t *testing.T) {
 		{"a deployment: mode", "    mode: apply\n", "    mode: observe\n", one},
 		{"a deployment: follow", "follow: {branch: next}", "follow: {branch: next2}", rest},
 		{"a deployment: jobs", `jobs: ["jobs/*"]`, `jobs: ["jobs/**"]`, one},
+		{"a deployment: restart", "restart: {jobs/stream: on_change}", "restart: on_change", one},
+		{"a deployment: restart", "restart: {jobs/stream: on_change}", "restart: {jobs/streams: on_change}", one},
 		{"a deployment: moved", "jobs/old: jobs/new", "jobs/old: jobs/newer", one},
 		{"a deployment: isolation", "    isolation: {allow: [jobs/calls]}\n", "", one},
 		{"isolation of a deployment: allow", "[jobs/calls]", "[jobs/calls, jobs/x]", one},

@@ -69,6 +69,12 @@ type Change struct {
 	Cause     Cause           `json:"cause,omitempty"`
 	Hindrance Hindrance       `json:"hindrance,omitempty"`
 	Reason    configs.Finding `json:"reason"`
+	// Stands are drifted fields that stand, because people set them by hand to mean it: the resource is written with them.
+	Stands []Field `json:"stands,omitempty"`
+	// Restarts is set where the runs are to pick the change up at once; a Restart follows it. Restart says of one what it is
+	// about.
+	Restarts bool `json:"restarts,omitempty"`
+	Restart  *Due `json:"restart,omitempty"`
 	// Stripped lists what was taken out of the committed definition, and why.
 	Stripped []configs.Finding `json:"stripped,omitempty"`
 	// Overlay is what the deployment's overlay did to the committed definition, also where it is live already.
@@ -110,7 +116,8 @@ func (c Change) Digest() string {
 		Fields                         []Field
 		From                           string `json:",omitempty"`
 		Runs                           string `json:",omitempty"`
-	}{string(c.Key), c.ID, string(c.Kind), string(c.Action), c.Desired.Digest(), c.Fields, string(c.From), c.runs()})
+		Restart                        string `json:",omitempty"`
+	}{string(c.Key), c.ID, string(c.Kind), string(c.Action), c.Desired.Digest(), c.Fields, string(c.From), c.runs(), c.Restart.token()})
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -57,7 +57,7 @@ func (c Change) Unchanged(rules *Rules, now Mark, live Doc) error {
 	return nil
 }
 
-// Covered reports that a path is one of some, or lies below one.
+// Covered reports that a path is one of some, or lies below one; the empty path is the whole document.
 func Covered(paths []string, path string) bool {
-	return slices.ContainsFunc(paths, func(p string) bool { return p == path || within(p, path) })
+	return slices.ContainsFunc(paths, func(p string) bool { return p == "" || p == path || within(p, path) })
 }

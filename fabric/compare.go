@@ -32,6 +32,9 @@ type Comparison struct {
 	Read     Doc
 	Labels   map[string]Label // paths whose value names the release
 	Overlaid map[string]bool  // paths that the overlay set
+	// Unstable are paths that were different right after our last write. What differs there, or below, is none of
+	// the fields as long as desired is what was sent (law 5).
+	Unstable []string
 }
 
 // Label is a regular expression over canonical JSON: a live value that it matches differs from the
@@ -267,6 +270,9 @@ func (w *walk) add(at place, old, new, sent any) {
 	drifted := !w.Sent.IsZero() && w.equal(at, new, sent) // we sent it, and live is something else
 	if label, ok := w.Labels[at.path]; ok && !drifted && label.covers(old) || w.Rules.Label != nil && w.Rules.Label(at.key) {
 		w.labels++
+		return
+	}
+	if drifted && len(w.Unstable) > 0 && Covered(w.Unstable, at.path) {
 		return
 	}
 	cause := Commit

@@ -17,6 +17,7 @@ type Intent struct {
 	ID    string   // of the live resource; empty for a create, and for a commit, whose keys name what it touches
 	Sent  []Doc    // one per key, as sent without the mark, zero for one that is deleted; empty for an upload and a delete
 	Paths []string // of the files that it puts somewhere or removes, for an upload and a collect
+	Runs  []string // that a restart cancels
 	Text  string   // for people: "reset job 8812 (jobs/daily_revenue)"
 }
 
@@ -54,12 +55,12 @@ type Permit struct {
 type permitKey struct{}
 
 // WithPermit returns a context that carries the right to send the intent's requests: one request
-// for a create, an update, a delete or a commit; any number for an upload and a collect, which may be repeated safely.
+// for a create, an update, a delete or a commit; any number for an upload, a collect and a restart, which may be repeated safely.
 //
 // still, where it is not nil, is asked before each of them whether it may still be sent: a request may
 // have waited for its turn while a newer release arrived.
 func WithPermit(ctx context.Context, i Intent, still func() error) context.Context {
-	return context.WithValue(ctx, permitKey{}, &Permit{Nonce: i.Nonce, once: i.Op != OpUpload && i.Op != OpCollect, still: still})
+	return context.WithValue(ctx, permitKey{}, &Permit{Nonce: i.Nonce, once: i.Op != OpUpload && i.Op != OpCollect && i.Op != OpRestart, still: still})
 }
 
 var (

@@ -34,6 +34,15 @@ type Rules struct {
 	// Implied is what is live as it is compared with desired: without what follows from desired although desired does
 	// not say it. Nil where nothing does.
 	Implied func(desired, live Doc) Doc
+	// Stands are fields that people may set by hand to mean it, with the value that does, as canonical JSON: the pause of a
+	// job. Such a difference is shown and not put right.
+	Stands map[string]string
+	// Rival guesses who else writes to a resource, from fields that drifted and what is live; empty for no idea. sure is set
+	// where the fields themselves give somebody away. Nil where there is nothing to guess from.
+	Rival func(drift []Field, live Doc) (who string, sure bool)
+	// Endless reports a definition whose runs do not end, so that a running one never gets another definition by itself.
+	// Nil where no run can be restarted.
+	Endless func(Doc) bool
 	// Label reports that a field by its name alone only says which release this is.
 	Label func(key string) bool
 }

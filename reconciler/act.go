@@ -177,6 +177,10 @@ func (rd *round) carryOut(ctx context.Context) ([]fabric.Step, tally) {
 				t.held = append(t.held, r)
 				continue
 			}
+			if n < len(s.Changes) && rd.between.edited(s.Changes[n], r.Err) {
+				whole = false
+				continue
+			}
 			t.add(r.Status, e.out.Again, r.Err)
 			if r.Status != fabric.Done {
 				whole = false
@@ -296,6 +300,8 @@ func (rd *round) conclude(ctx context.Context, t tally) error {
 		rd.out.Again = rd.leaveAlone(t.again, message(t.first))
 		rd.out.Result = configs.Found(configs.BackingOff, rd.name, message(t.first))
 		return rd.ended(ctx, Failing)
+	case len(rd.between.keys) > 0 && t.refused == 0:
+		return rd.goOn(ctx, t)
 	case t.refused > 0:
 		rd.out.Result = configs.Found(configs.FabricRefused, rd.name, message(t.first))
 		if err := rd.reach(ctx, Failing, nil); err != nil {
@@ -305,6 +311,8 @@ func (rd *round) conclude(ctx context.Context, t tally) error {
 			return fmt.Errorf("%s: the fabric refused: %s", rd.name, message(t.first))
 		}
 		return errOver
+	case restarting(rd.out.Plan) && rd.went < goesOn:
+		return rd.goOn(ctx, t)
 	case len(t.held) > 0:
 		rd.out.Result = t.held[0].Held
 		rd.out.Again = rd.leaveAlone(t.again, rd.out.Result.Text)
@@ -326,11 +334,11 @@ func (rd *round) conclude(ctx context.Context, t tally) error {
 	rd.mu.Lock()
 	delete(rd.tries, rd.name)
 	rd.mu.Unlock()
-	if rd.unstable {
+	if rd.wavers() {
 		rd.out.Result = configs.Found(configs.Unstable, rd.name, "")
 		return rd.ended(ctx, Wavering)
 	}
-	rd.out.Result = configs.Found(configs.Verified, rd.name, fmt.Sprintf("%d changed", t.done))
+	rd.out.Result = configs.Found(configs.Verified, rd.name, fmt.Sprintf("%d changed", rd.done+t.done))
 	return rd.ended(ctx, Sound)
 }
 

@@ -24,6 +24,7 @@ type Counts struct {
 	Blocked    int `json:"blocked"`
 	Labels     int `json:"labels"` // kept resources whose release labels will ride along
 	Drifted    int `json:"drifted"`
+	Restart    int `json:"restart,omitempty"`
 }
 
 func (c Counts) String() string {
@@ -31,10 +32,10 @@ func (c Counts) String() string {
 	for _, p := range []struct {
 		n    int
 		word string
-	}{{c.Create, "create"}, {c.Update, "update"}, {c.Move, "move"}, {c.Delete, "delete"}, {c.Quarantine, "into quarantine"}, {c.Leave, "leaving"}, {c.Release, "released"}, {c.Deferred, "deferred"}, {c.Blocked, "blocked"}, {c.Protected, "protected"}} {
+	}{{c.Create, "create"}, {c.Update, "update"}, {c.Move, "move"}, {c.Delete, "delete"}, {c.Restart, "restart"}, {c.Quarantine, "into quarantine"}, {c.Leave, "leaving"}, {c.Release, "released"}, {c.Deferred, "deferred"}, {c.Blocked, "blocked"}, {c.Protected, "protected"}} {
 		if p.n > 0 {
 			word := p.word
-			if p.n > 1 && (word == "create" || word == "update" || word == "move" || word == "delete") {
+			if p.n > 1 && (word == "create" || word == "update" || word == "move" || word == "delete" || word == "restart") {
 				word += "s"
 			}
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, word))
@@ -69,6 +70,8 @@ func count(p *Plan) {
 			p.Counts.Quarantine++
 		case c.Action == fabric.Leave:
 			p.Counts.Leave++
+		case c.Action == fabric.Restart:
+			p.Counts.Restart++
 		case c.Action == fabric.Release:
 			p.Counts.Release++
 		case c.Reason.Code == configs.Protected:

@@ -52,6 +52,11 @@ type Applied struct {
 	// mark of ours, and Read is what the person accepted.
 	Adopted bool          `json:"adopted,omitempty"`
 	Kept    []fabric.Kept `json:"kept,omitempty"`
+	// Wrote is when the outcome of the last write was known.
+	Wrote    time.Time         `json:"wrote,omitzero"`
+	Healed   map[string]Healed `json:"healed,omitempty"` // fields that were put right lately, by path
+	Unstable *Unstable         `json:"unstable,omitempty"`
+	Restart  *DueRestart       `json:"restart,omitempty"`
 }
 
 type tagSeen struct {
@@ -99,12 +104,30 @@ type intentMade struct {
 	// key. Committed are the fabric ids of the definitions likewise.
 	Read      []string `json:"read,omitempty"`
 	Committed []string `json:"committed,omitempty"`
+	// Drift are the fields that drifted and are put right, with the digests of what to, of each key; the first of them.
+	Drift map[fabric.Key]map[string]string `json:"drift,omitempty"`
+	// Restarts are the keys whose runs are to pick the change up; Runs those that a restart cancels.
+	Restarts []fabric.Key `json:"restarts,omitempty"`
+	Runs     []string     `json:"runs,omitempty"`
 	// Paths are the files that an upload puts on the fabric and a collect removes from there.
 	Paths []string `json:"paths,omitempty"`
 	// Kept is what is still kept of adopted resources with this request.
 	Kept    map[fabric.Key][]fabric.Kept `json:"kept,omitempty"`
 	Release string                       `json:"release"`
 	Version string                       `json:"version"`
+}
+
+// note keeps of a change what its outcome has to be remembered by.
+func (i *intentMade) note(c fabric.Change) {
+	if drift := driftOf(c); len(drift) > 0 {
+		if i.Drift == nil {
+			i.Drift = map[fabric.Key]map[string]string{}
+		}
+		i.Drift[c.Key] = drift
+	}
+	if c.Restarts {
+		i.Restarts = append(i.Restarts, c.Key)
+	}
 }
 
 func (i intentMade) action(n int) fabric.Action {
@@ -159,6 +182,8 @@ type readBack struct {
 	Read map[fabric.Key]string `json:"read"` // digests
 	// Unstable are fields that were still different.
 	Unstable map[fabric.Key][]fabric.Field `json:"unstable,omitempty"`
+	// Paths are those of Unstable, of each key in bounds: an empty one stands for all of it.
+	Paths map[fabric.Key][]string `json:"paths,omitempty"`
 }
 
 // Absence is the first sighting of a resource's absence from the release.

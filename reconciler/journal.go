@@ -40,7 +40,7 @@ func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, 
 	if i.Op == fabric.OpCancel {
 		i.Keys = nil // what is owned stays as it is
 	}
-	m := intentMade{Op: i.Op, Keys: i.Keys, ID: i.ID, Release: j.rd.target.Release, Version: j.rd.target.Version, Paths: i.Paths}
+	m := intentMade{Op: i.Op, Keys: i.Keys, ID: i.ID, Release: j.rd.target.Release, Version: j.rd.target.Version, Paths: i.Paths, Runs: i.Runs}
 	for n, k := range i.Keys {
 		c := j.changes[k]
 		m.Kind = c.Kind
@@ -50,6 +50,7 @@ func (j *journal) Begin(ctx context.Context, i fabric.Intent) (context.Context, 
 			m.From = append(append(m.From, make([]fabric.Key, n-len(m.From))...), c.From)
 		}
 		m.Changes = append(m.Changes, j.digests[k])
+		m.note(c)
 		if c.Committed != "" {
 			m.Committed = append(append(m.Committed, make([]string, n-len(m.Committed))...), c.Committed)
 		}

@@ -151,6 +151,7 @@ func (rd *round) writePlan(ctx context.Context) error {
 	if len(p.Taken) > 0 {
 		entries = append(entries, ledger.Entry{Kind: kindTake, Deployment: rd.name, Text: "managed again: " + joinKeys(p.Taken), Data: encode(keysOf{p.Taken})})
 	}
+	entries = append(append(entries, rd.pausesEntries(p)...), rd.contestEntries(p)...)
 	changed := (p.Digest != "" || p.Counts.Deferred > 0) && (p.Digest != rd.known.Plan || judged(p.Counts, rd.out.Verdicts) != rd.known.Judged)
 	if changed || notesDigest(p.Notes) != rd.known.Notes {
 		e, err := rd.planEntry(p)
@@ -254,6 +255,9 @@ func (rd *round) sound(ctx context.Context) error {
 	if rd.known.Live.Commit == rd.target.Commit && rd.known.Live.Ref == rd.target.Ref && (rd.known.Phase == Sound || rd.known.Phase == Wavering) {
 		rd.out.Phase = rd.known.Phase
 		return errOver
+	}
+	if rd.wavers() {
+		return rd.ended(ctx, Wavering)
 	}
 	return rd.ended(ctx, Sound)
 }

@@ -132,6 +132,7 @@ func (b *planner) move(c fabric.Change, r fabric.Resource, m moving, p *Plan) fa
 		p.Taken = append(p.Taken, m.from)
 	}
 	b.differ(&c, r, m.live, m.was)
+	c.Restarts = len(c.Fields) > 0 && b.restarts(c)
 	why, unclear := b.unclear[c.Key]
 	other, seen, copied := b.lookup(r.Kind, c.Owner, Owning{})
 	switch {

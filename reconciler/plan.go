@@ -34,6 +34,10 @@ type Plan struct {
 	Lapsed map[fabric.Key][]fabric.Kept `json:"-"`
 	// Notes are what the release's rendering decided and no change tells.
 	Notes []configs.Finding `json:"notes,omitempty"`
+	// Pauses are those by hand that begin to stand, or are over; Contests are fields that somebody else writes too, seen for
+	// the first time, or as git wants them again.
+	Pauses   []Pause   `json:"pauses,omitempty"`
+	Contests []Contest `json:"contests,omitempty"`
 	// Asks are the things that others put on the fabric and that changes depend on which nothing else holds
 	// back, and those whose ids have to be known before there can be changes; each once, in order.
 	// PlanInput.Outside answers.
@@ -52,7 +56,7 @@ func (p Plan) Empty() bool { return p.Digest == "" && p.Counts.Release == 0 }
 func (p Plan) Free() []fabric.Change {
 	var free []fabric.Change
 	for _, c := range p.Changes {
-		if c.Hindrance == fabric.Free && (c.Action.Sends() || c.Action == fabric.Delete || c.Action == fabric.Disown) {
+		if c.Hindrance == fabric.Free && (c.Action.Sends() || c.Action == fabric.Delete || c.Action == fabric.Disown || c.Action == fabric.Restart) {
 			free = append(free, c)
 		}
 	}
@@ -115,6 +119,13 @@ type PlanInput struct {
 	Elsewhere map[fabric.Key]Elsewhere
 	// Held are changes that the fabric found a reason to hold back since it was looked at.
 	Held map[fabric.Key]configs.Finding
+	// Now is when the round began.
+	Now      time.Time
+	Pauses   map[fabric.Key]map[string]Pause // by hand, by path
+	Contests map[fabric.Key]map[string]Contest
+	// Restless are paths at which a resource was another one at each look of this round.
+	Restless map[fabric.Key][]string
+	Restart  configs.Restart
 	// Force lifts what waits for a person: a refusal before, drift with heal off.
 	Force bool
 }
@@ -157,6 +168,7 @@ func NewPlan(in PlanInput) Plan {
 		}
 		p.Changes = append(p.Changes, c)
 	}
+	p.Pauses, p.Contests = b.pauses, b.contests
 	b.budget(&p)
 	b.underWay(&p)
 	count(&p)
@@ -168,6 +180,8 @@ type planner struct {
 	PlanInput
 	ids map[fabric.Ref]any // what is known of ids before the plan runs
 	moves
+	pauses   []Pause // as in Plan
+	contests []Contest
 }
 
 // learn notes the id of a live resource for those that refer to it.

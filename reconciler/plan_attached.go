@@ -86,6 +86,7 @@ func (b *planner) attached(c fabric.Change, r fabric.Resource, to fabric.Key, wa
 		return c
 	}
 	b.differ(&c, r, obj, o)
+	b.calm(c)
 	switch {
 	case len(c.Fields) > 0:
 	case owned:
@@ -108,6 +109,9 @@ func (b *planner) attached(c fabric.Change, r fabric.Resource, to fabric.Key, wa
 		c.Reason = configs.Found(configs.Drifted, string(c.Key), paths(c.Fields))
 		if why := b.unhealed(); why != "" {
 			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(why, string(c.Key), paths(c.Fields))
+			return c
+		}
+		if c = b.contested(c, o); c.Hindrance != fabric.Free {
 			return c
 		}
 	}

@@ -54,13 +54,18 @@ func (b *planner) keep(c fabric.Change, r fabric.Resource, o Owning, owned bool,
 		}
 		p.Lapsed[k] = c.Kept
 	}
+	b.calm(c)
 	if len(c.Fields) == 0 {
 		c.Reason = configs.Found(configs.UpToDate, string(k), "")
 		if c.Labels > 0 {
 			c.Reason = configs.Found(configs.LabelsOnly, string(k), "")
 		}
-		return c
+		if len(c.Stands) > 0 {
+			c.Cause, c.Reason = fabric.Drift, b.pausedByHand(c)
+		}
+		return b.restart(c, o)
 	}
+	c.Restarts = b.restarts(c)
 	c.Action, c.Cause = fabric.Update, cause(c.Fields)
 	c.Reason = configs.Found(configs.Changed, string(k), "")
 	if !o.Quarantined.IsZero() {
@@ -68,8 +73,11 @@ func (b *planner) keep(c fabric.Change, r fabric.Resource, o Owning, owned bool,
 	}
 	if c.Cause == fabric.Drift {
 		c.Reason = configs.Found(configs.Drifted, string(k), paths(c.Fields))
-		if why := b.unhealed(); why != "" {
+		if why := b.unhealed(); why != "" && !b.lifted(c) {
 			c.Hindrance, c.Reason = fabric.Blocked, configs.Found(why, string(k), paths(c.Fields))
+			return c
+		}
+		if c = b.contested(c, o); c.Hindrance != fabric.Free {
 			return c
 		}
 	}
@@ -87,9 +95,13 @@ func (b *planner) wanted(c *fabric.Change, r fabric.Resource) {
 func (b *planner) differ(c *fabric.Change, r fabric.Resource, live fabric.Object, o Owning) {
 	c.ID, c.Live, c.Mark = live.ID, live.Doc, live.Mark
 	c.Desired, c.Kept = c.Desired.Keep(o.Kept)
+	rules, pauses, unstable := b.Rules(r.Kind), b.Pauses[pausedAs(c)], o.Unstable.of(o.Applied.Sent)
 	c.Fields, c.Labels = b.Compared.compare(c.Key, fabric.Comparison{
-		Rules: b.Rules(r.Kind), Desired: c.Desired, Live: live.Doc, Sent: o.Sent, Read: o.Read, Labels: r.Labels, Overlaid: r.Overlaid,
+		Rules: rules, Desired: c.Desired, Live: live.Doc, Sent: asked(rules, o.Sent, c.Desired, pauses), Read: asked(rules, o.Read, c.Desired, pauses),
+		Labels: r.Labels, Overlaid: r.Overlaid, Unstable: unstable,
 	})
+	c.Restless = append(slices.Clone(unstable), b.Restless[c.Key]...)
+	b.stand(c)
 }
 
 // ready ends a change of a live resource with what may hold it back still: a new name that others bear already, or
@@ -115,6 +127,7 @@ func (b *planner) refused(c fabric.Change, o Owning) fabric.Change {
 func (b *planner) create(c fabric.Change, r fabric.Resource, o Owning, owned bool) fabric.Change {
 	c.Action, c.Cause, c.ID = fabric.Create, fabric.Commit, ""
 	c.Reason = configs.Found(configs.Changed, string(c.Key), "it is new")
+	b.remade(&c)
 	if why, unclear := b.unclear[c.Key]; unclear {
 		c.Hindrance, c.Reason = fabric.Blocked, why
 		return c

@@ -12,6 +12,7 @@ import (
 type reread struct {
 	digest string         // of its document; empty where it was not seen
 	fields []fabric.Field // that are still different
+	news   []fabric.Field // those of them that were not known to be unstable
 }
 
 // readBack keeps what a look says of each touched resource, and compares it with what was sent. Of a thousand
@@ -46,8 +47,11 @@ func (rd *round) readBack(look *fabric.Live, touched []fabric.Change) ([]reread,
 			}
 			desired := r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { id, ok := ids[ref]; return id, ok }).ResolveAs(sent)
 			desired, _ = desired.Keep(a.Kept)
-			c := fabric.Comparison{Rules: rd.Fabrics[rd.d.Fabric.Name].Rules(c.Kind), Live: live, Sent: sent, Desired: desired, Labels: r.Labels, Overlaid: r.Overlaid}
+			rules := rd.Fabrics[rd.d.Fabric.Name].Rules(c.Kind)
+			desired = withPauses(rules, desired, rd.paused(r.Key))
+			c := fabric.Comparison{Rules: rules, Live: live, Sent: sent, Desired: desired, Labels: r.Labels, Overlaid: r.Overlaid}
 			fields, labels := fabric.Compare(c)
+			found[i].news = a.Unstable.news(a.Sent, fields)
 			if found[i].fields = fields; len(fields)+labels == 0 { // as the plan that follows will ask
 				c.Read = rd.documents.get(found[i].digest)
 				rd.compared.same(r.Key, c)

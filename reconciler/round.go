@@ -61,6 +61,9 @@ type round struct {
 	askedRuns  map[fabric.Key]bool             // whose runs this round asked about
 	active     map[fabric.Key]int              // and how many are under way, as far as that is known
 	held       map[fabric.Key]configs.Finding  // what the fabric held back when it was to be written
+	between    between
+	went       int // how often the round went on with another plan after it wrote
+	done       int // what it had written by then
 }
 
 // errOver ends a round whose decision is made.
@@ -89,7 +92,7 @@ func (r *Reconciler) reconcile(ctx context.Context, name string, a ask) (Decisio
 		r.keepDecision(rd.out)
 		return rd.out, broken
 	}
-	for _, step := range []func(context.Context) error{rd.settle, rd.choose, rd.build, rd.look, rd.resolve, rd.plan, rd.judge, rd.act} {
+	for _, step := range []func(context.Context) error{rd.settle, rd.choose, rd.build, rd.look, rd.resolve, rd.readLate, rd.plan, rd.judge, rd.act} {
 		if err = step(ctx); err != nil {
 			break
 		}
@@ -110,6 +113,7 @@ func (r *Reconciler) reconcile(ctx context.Context, name string, a ask) (Decisio
 	if err != nil && rd.out.Again.IsZero() {
 		rd.out.Again = rd.later()
 	}
+	rd.alarms()
 	rd.address()
 	if !a.Dry {
 		if derr := rd.decided(ctx); derr != nil && err == nil {
@@ -403,6 +407,7 @@ func (rd *round) planInput() PlanInput {
 		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, HealSaid: rd.d.Policy.HealSaid, Handed: map[fabric.Key]bool{}, Partial: rd.partial, Force: rd.ask.By != "",
 		Moved: make(map[fabric.Key]fabric.Key, len(rd.d.Moved)), Outside: rd.sights(),
 		Protect: rd.d.Protected(), Active: rd.active, Held: rd.held, Elsewhere: rd.stillElsewhere(),
+		Now: rd.at, Restless: rd.between.restless(), Restart: rd.d.Restart,
 	}
 	if len(rd.d.Jobs) == 0 {
 		in.Selects = rd.d.Fabric.ProphecyIDs
@@ -419,6 +424,7 @@ func (rd *round) planInput() PlanInput {
 	for k := range rd.state.handed[rd.name] {
 		in.Handed[k] = true
 	}
+	in.Pauses, in.Contests = maps.Clone(rd.state.pauses[rd.name]), maps.Clone(rd.state.contests[rd.name])
 	for _, i := range rd.state.intents[rd.name] {
 		for n, k := range i.Keys {
 			in.Open[k], in.Open[i.from(n)] = true, true

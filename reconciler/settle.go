@@ -112,6 +112,7 @@ func (rd *round) wait(ctx context.Context, steps []fabric.Step) error {
 // verify looks at what was touched, keeps what the fabric says of it, and notes the fields that are
 // still different (law 5).
 func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
+	touched = slices.DeleteFunc(touched, func(c fabric.Change) bool { return c.Action == fabric.Restart })
 	if len(touched) == 0 {
 		return nil
 	}
@@ -135,11 +136,16 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 		}
 		rd.live, look = rd.live.Updated(newer), newer
 	}
+	return rd.takeIn(ctx, look, touched)
+}
+
+// takeIn writes down what a look that is newer than the writes says of what was touched.
+func (rd *round) takeIn(ctx context.Context, look *fabric.Live, touched []fabric.Change) error {
 	found, err := rd.readBack(look, touched)
 	if err != nil {
 		return rd.fail(configs.LedgerFailed, err)
 	}
-	back := readBack{Read: map[fabric.Key]string{}, Unstable: map[fabric.Key][]fabric.Field{}}
+	back := readBack{Read: map[fabric.Key]string{}, Unstable: map[fabric.Key][]fabric.Field{}, Paths: map[fabric.Key][]string{}}
 	var names []string
 	for i, c := range touched {
 		if found[i].digest == "" {
@@ -147,8 +153,11 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 		}
 		back.Read[c.Key] = found[i].digest
 		if len(found[i].fields) > 0 {
-			back.Unstable[c.Key] = found[i].fields
-			names = append(names, fmt.Sprintf("%s (%s)", c.Key, paths(found[i].fields)))
+			back.Paths[c.Key] = unstablePaths(found[i].fields)
+		}
+		if len(found[i].news) > 0 {
+			back.Unstable[c.Key] = found[i].news
+			names = append(names, fmt.Sprintf("%s (%s)", c.Key, paths(found[i].news)))
 		}
 	}
 	if len(back.Read) == 0 {
@@ -157,6 +166,12 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 	e := ledger.Entry{Kind: kindRead, Deployment: rd.name, Fabric: rd.d.Fabric.Name, Text: fmt.Sprintf("read back %d", len(back.Read)), Data: encode(back)}
 	if len(e.Data) > shownBytes { // the fields are a convenience; the digests are not
 		back.Unstable = nil
+		e.Data = encode(back)
+	}
+	if len(e.Data) > shownBytes {
+		for k := range back.Paths {
+			back.Paths[k] = []string{""}
+		}
 		e.Data = encode(back)
 	}
 	if len(names) > 0 {
@@ -236,6 +251,9 @@ var errNotSeen = errors.New("looking found no trace of it")
 
 // became says what became of each key of an open intent, and whether that can be said.
 func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
+	if i.Op == fabric.OpRestart { // the next one goes on where this one ended
+		return []fabric.Result{{Key: i.Keys[0], Nonce: i.Nonce, ID: i.ID, Status: fabric.Later, Err: errNotSeen}}, true
+	}
 	if i.Op == fabric.OpUpload || i.Op == fabric.OpCancel {
 		return []fabric.Result{{Nonce: i.Nonce, Status: fabric.Later, Err: errNotSeen}}, true // the next one looks for itself
 	}

@@ -22,7 +22,9 @@ type state struct {
 	intents     map[string]map[string]openIntent
 	tags        map[string]tagSeen // repository NUL ref
 	suspensions map[string]Suspension
-	handed      map[string]map[fabric.Key]handed // handed back, until they are adopted again
+	handed      map[string]map[fabric.Key]handed           // handed back, until they are adopted again
+	pauses      map[string]map[fabric.Key]map[string]Pause // by path
+	contests    map[string]map[fabric.Key]map[string]Contest
 	table       *table
 }
 
@@ -31,6 +33,7 @@ func newState(t *table) *state {
 		deployed: map[string]Deployed{}, applied: map[string]map[fabric.Key]Applied{}, formerly: map[string]map[fabric.Key]Applied{},
 		absences: map[string]map[fabric.Key]Absence{}, intents: map[string]map[string]openIntent{},
 		tags: map[string]tagSeen{}, suspensions: map[string]Suspension{}, handed: map[string]map[fabric.Key]handed{}, table: t,
+		pauses: map[string]map[fabric.Key]map[string]Pause{}, contests: map[string]map[fabric.Key]map[string]Contest{},
 	}
 }
 
@@ -94,11 +97,12 @@ func (s *state) fold(e ledger.Entry) error {
 		if read(&i) {
 			set(s.intents, dep, e.Intent, openIntent{i, e.Intent, e.Time})
 			s.table.put("intent", dep, e.Intent, openIntent{i, e.Intent, e.Time})
+			s.restartBegun(dep, i)
 		}
 	case kindOutcome:
 		var o outcomeSeen
 		if read(&o) {
-			s.outcome(dep, e.Intent, o)
+			s.outcome(dep, e.Intent, o, e.Time)
 		}
 	case kindRead:
 		var r readBack
@@ -106,9 +110,20 @@ func (s *state) fold(e ledger.Entry) error {
 			for k, digest := range r.Read {
 				if a, ok := s.applied[dep][k]; ok {
 					a.Read = digest
+					a.Unstable = a.Unstable.and(a.Sent, r.Paths[k])
 					s.apply(dep, k, a)
 				}
 			}
+		}
+	case kindPaused, kindUnpaused:
+		var seen pausesSeen
+		if read(&seen) {
+			s.pausesNoted(dep, seen)
+		}
+	case kindContest:
+		var seen contestsSeen
+		if read(&seen) {
+			s.contestsNoted(dep, seen)
 		}
 	case kindAbsent:
 		var a absent
@@ -173,7 +188,7 @@ func (s *state) fold(e ledger.Entry) error {
 }
 
 // outcome moves what an intent was about from open to what became of it.
-func (s *state) outcome(dep, nonce string, o outcomeSeen) {
+func (s *state) outcome(dep, nonce string, o outcomeSeen, when time.Time) {
 	i, open := s.intents[dep][nonce]
 	if !open {
 		return
@@ -192,9 +207,19 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 		switch {
 		case r.Status == fabric.Done.String() && i.action(n) == fabric.Delete:
 			s.disown(dep, k)
+			s.keepPauses(dep, k, nil)
+			s.keepContests(dep, k, nil)
+			continue
+		case i.action(n) == fabric.Restart && r.Status != fabric.Refused.String():
+			if r.Status == fabric.Done.String() && owned {
+				a.Restart, a.Refused, a.Why = nil, "", ""
+				s.apply(dep, k, a)
+			}
 			continue
 		case r.Status == fabric.Done.String() && i.action(n) == fabric.Disown:
 			s.forget(dep, k)
+			s.keepPauses(dep, k, nil)
+			s.keepContests(dep, k, nil)
 			continue
 		case r.Status == fabric.Done.String():
 			if a.unmarked() {
@@ -219,6 +244,14 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 			if id := at(i.Committed, n); id != "" {
 				a.Committed = id
 			}
+			a.Wrote = when
+			if !i.action(n).Rests() {
+				a = s.healed(dep, k, a, i.Drift[k], when)
+				s.pausesWritten(dep, from, k)
+			}
+			if slices.Contains(i.Restarts, k) {
+				a = a.restartDue(nonce, when)
+			}
 			switch i.action(n) {
 			case fabric.Quarantine:
 				a.Quarantined = i.At
@@ -227,6 +260,7 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen) {
 					s.relinquish(dep, part)
 				}
 				s.disown(dep, k)
+				a.Restart, a.Healed = nil, nil
 				set(s.formerly, dep, k, a)
 				s.table.put("formerly", dep, string(k), a)
 				continue
@@ -268,6 +302,7 @@ func (s *state) relinquish(dep string, k fabric.Key) {
 		s.relinquish(dep, part)
 	}
 	s.disown(dep, k)
+	a.Restart, a.Healed = nil, nil
 	set(s.formerly, dep, k, a)
 	s.table.put("formerly", dep, string(k), a)
 }
@@ -333,6 +368,10 @@ func (s *state) load(kind, dep, key string, value []byte) error {
 		return loadNested(s.handed, dep, fabric.Key(key), value)
 	case "intent":
 		return loadNested(s.intents, dep, key, value)
+	case "pauses":
+		return loadNested(s.pauses, dep, fabric.Key(key), value)
+	case "contests":
+		return loadNested(s.contests, dep, fabric.Key(key), value)
 	}
 	return fmt.Errorf("unknown row kind %q", kind)
 }

@@ -60,6 +60,8 @@ func (w *Workspace) change(ctx context.Context, c fabric.Change, j fabric.Journa
 		r = w.remove(ctx, c, j)
 	case c.Action == fabric.Disown:
 		r = w.disown(ctx, c, j)
+	case c.Action == fabric.Restart:
+		r = w.restart(ctx, c, j)
 	default: // nothing is written for it
 		r = fabric.Result{ID: c.ID, Status: fabric.Done}
 	}
@@ -79,7 +81,7 @@ type mutation struct {
 	before func(context.Context) error
 	// send makes the request, or the requests of an upload, and returns the resource's id.
 	send func(context.Context) (id string, err error)
-	// look says whether what was sent is in effect.
+	// look says whether what was sent is in effect; nil where that need not be known.
 	look func(context.Context) (id string, ok bool, err error)
 	// repeatable is set where doing it twice does no harm, so that doubt need not be settled first.
 	repeatable bool
@@ -144,7 +146,7 @@ func meaning(err error) fabric.Status {
 
 func (w *Workspace) lookFor(ctx context.Context, look func(context.Context) (string, bool, error)) (string, bool) {
 	for _, pause := range looks {
-		if sleep(ctx, pause) != nil {
+		if look == nil || sleep(ctx, pause) != nil {
 			return "", false
 		}
 		if id, ok, err := look(ctx); err == nil && ok {

@@ -139,6 +139,9 @@ func newJobRules() *fabric.Rules {
 		Renamed:    map[string][2]string{"environments[].spec": {"client", "environment_version"}},
 		Injected:   map[string]string{},
 		Rest:       paused,
+		Stands:     map[string]string{},
+		Rival:      rival,
+		Endless:    neverEnds,
 		Label:      func(key string) bool { return strings.HasSuffix(key, "metadata.job.branch") },
 	}
 	add := func(shape string, defaults map[string]fabric.Default, keys map[string]string, sets, writeOnly []string) {
@@ -176,6 +179,9 @@ func newJobRules() *fabric.Rules {
 	}
 	r.Aliases["format"] = func(_, _ string) bool { return true } // ignored on write
 	r.Aliases["git_source.git_provider"] = strings.EqualFold
+	for _, p := range pauses {
+		r.Stands[p] = `"PAUSED"`
+	}
 	for _, shape := range taskShapes {
 		add(shape, taskDefaults, taskKeys, taskSets, nil)
 		notifications(shape)

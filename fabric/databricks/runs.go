@@ -27,7 +27,8 @@ const (
 // activeRun is a run that is under way.
 type activeRun struct {
 	id     string
-	ending bool // it was told to end
+	start  int64 // milliseconds since 1970
+	ending bool  // it was told to end
 }
 
 // active are the runs of a job that are under way, queued ones among them.
@@ -40,6 +41,7 @@ func (w *Workspace) active(ctx context.Context, job string) ([]activeRun, error)
 			Runs []struct {
 				ID    json.Number `json:"run_id"`
 				Job   json.Number `json:"job_id"`
+				Start int64       `json:"start_time"`
 				State struct {
 					Cycle string `json:"life_cycle_state"`
 				} `json:"state"`
@@ -67,7 +69,7 @@ func (w *Workspace) active(ctx context.Context, job string) ([]activeRun, error)
 				return nil, fmt.Errorf("list the runs of job %s: %w", job, err)
 			}
 			seen[id] = true
-			runs = append(runs, activeRun{id: id, ending: r.State.Cycle == "TERMINATING" || r.Status.State == "TERMINATING"})
+			runs = append(runs, activeRun{id: id, start: r.Start, ending: r.State.Cycle == "TERMINATING" || r.Status.State == "TERMINATING"})
 		}
 		switch {
 		case page.Next == "" && page.HasMore:

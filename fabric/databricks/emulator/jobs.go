@@ -131,6 +131,7 @@ func (w *Workspace) addJob(settings map[string]any, creator string, access []gra
 		return nil, f
 	}
 	w.state.put(j)
+	w.edited(j, now)
 	return j, nil
 }
 
@@ -218,7 +219,11 @@ func (w *Workspace) replaceSettings(j *job, settings map[string]any) *failure {
 			return f
 		}
 	}
+	if runsOn(j.settings) { // what began until now began with the old settings
+		w.runOn(j, w.o.Now())
+	}
 	w.state.put(changed)
+	w.edited(changed, w.o.Now())
 	return nil
 }
 

@@ -17,7 +17,10 @@ type run struct {
 	name, creator   string
 	start           time.Time
 	tasks           []taskRun
-	canceled        time.Time // zero: not canceled
+	canceled        time.Time      // when it was told to end; zero: it was not
+	endless         bool           // of a continuous job: it ends by being cancelled alone
+	skipped         bool           // it never began, because as many as may run at once did
+	settings        map[string]any // of the job when the run began
 }
 
 type taskRun struct {
@@ -50,7 +53,11 @@ func (w *Workspace) runNow(c *call) (answer, *failure) {
 		}
 		return ok(map[string]any{"run_id": r.id, "number_in_job": r.id})
 	}
+	most, _ := number(j.settings["max_concurrent_runs"], "max_concurrent_runs")
+	queue, _ := j.settings["queue"].(map[string]any)
+	full := int64(len(w.active(j.id, c.now))) >= most && queue["enabled"] != true
 	r := w.addRun(j, c.user, c.now)
+	r.skipped = full
 	if key != "" {
 		w.state.runKeys[key] = r.id
 	}
@@ -62,10 +69,9 @@ func (w *Workspace) ActiveRuns(id int64) []int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var ids []int64
-	for _, r := range w.state.runs {
-		if r.job == id && w.o.Now().Before(w.ended(r)) {
-			ids = append(ids, r.id)
-		}
+	w.advance(w.o.Now())
+	for _, r := range w.active(id, w.o.Now()) {
+		ids = append(ids, r.id)
 	}
 	slices.Sort(ids)
 	return ids
@@ -74,7 +80,7 @@ func (w *Workspace) ActiveRuns(id int64) []int64 {
 // addRun starts a run of a job.
 func (w *Workspace) addRun(j *job, user string, now time.Time) *run {
 	w.state.seq++
-	r := &run{id: w.newID(), job: j.id, seq: w.state.seq, name: textField(j.settings, "name"), creator: user, start: now}
+	r := &run{id: w.newID(), job: j.id, seq: w.state.seq, name: textField(j.settings, "name"), creator: user, start: now, settings: j.settings}
 	r.number = r.id // the service sets both to the same
 	r.tasks = w.plan(j)
 	w.state.runs[r.id] = r
@@ -156,6 +162,12 @@ func (w *Workspace) missingLibrary(j *job, t map[string]any) string {
 // ended is when the run ends, or ended: in its time, or some time after it was told to.
 func (w *Workspace) ended(r *run) time.Time {
 	end := r.start.Add(w.o.RunTime)
+	switch {
+	case r.skipped:
+		return r.start
+	case r.endless:
+		end = r.start.AddDate(1000, 0, 0)
+	}
 	if told := r.canceled.Add(w.o.EndTime); !r.canceled.IsZero() && told.Before(end) {
 		return told
 	}
@@ -205,6 +217,8 @@ func (r *run) condition(live, problem string, skipped bool) map[string]any {
 	}
 	cycle, result, code, kind := "TERMINATED", "SUCCESS", "SUCCESS", "SUCCESS"
 	switch {
+	case r.skipped:
+		cycle, result, code, kind, problem = "SKIPPED", "", "MAX_CONCURRENT_RUNS_EXCEEDED", "CLIENT_ERROR", "Too many runs at once."
 	case !r.canceled.IsZero():
 		result, code, kind, problem = "CANCELED", "USER_CANCELED", "SUCCESS", "Run cancelled."
 	case skipped:
@@ -239,6 +253,7 @@ func (w *Workspace) findRun(c *call, id any) (*run, *failure) {
 func (w *Workspace) getRun(c *call) (answer, *failure) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.advance(c.now)
 	r, f := w.findRun(c, textOrNil(c.param("run_id")))
 	if f != nil {
 		return answer{}, f
@@ -254,15 +269,12 @@ func (w *Workspace) cancelRun(c *call) (answer, *failure) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.advance(c.now)
 	r, f := w.findRun(c, body["run_id"])
 	if f != nil {
 		return answer{}, f
 	}
-	if c.now.Before(w.ended(r)) && r.canceled.IsZero() {
-		stopped := *r
-		stopped.canceled = c.now
-		w.state.runs[r.id] = &stopped
-	}
+	w.cancel(r, c.now)
 	return ok(map[string]any{})
 }
 
@@ -286,6 +298,7 @@ func (w *Workspace) listRuns(c *call) (answer, *failure) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.advance(c.now)
 	var of int64
 	if text := c.param("job_id"); text != "" {
 		j, f := w.find(c, text, false)

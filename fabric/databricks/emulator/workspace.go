@@ -35,7 +35,10 @@
 //   - Page tokens point between two jobs, so that creating and deleting while paging neither skips nor
 //     doubles a job that was there all the time.
 //   - An idempotency token of run-now works for as long as the workspace lives.
-//   - A run takes Options.RunTime, all its tasks at once, whatever max_concurrent_runs says.
+//   - A run takes Options.RunTime, all its tasks at once. Started by run-now it is skipped where max_concurrent_runs of them
+//     are active and the job has no queue; with one it begins at once all the same.
+//   - A continuous job that is not paused always has an active run, which ends by being cancelled alone: the next begins then.
+//     A run keeps the settings that the job had when it began.
 //   - Data security mode, cloud attributes and elastic disk of a cluster that names none, on Azure and
 //     Google Cloud.
 //
@@ -144,6 +147,7 @@ type Unverified struct {
 	NotebookSizes        bool          // get-status of a notebook shows a size, which is not that of what was imported
 	ClusterFilterIgnored bool          // clusters/list gives clusters of every source, whatever is asked for
 	LikeIgnoresCase      bool          // the filter of the list of pipelines takes no notice of upper and lower case
+	PauseCancels         bool          // pausing a continuous job cancels its active run
 	BudgetPolicy         string        // effective_budget_policy_id of every job that names none
 }
 
