@@ -358,7 +358,7 @@ func TestResetWithoutMark(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := creation(t, "jobs/daily", "daily")
-		c.Action, c.ID = fabric.Update, strconv.FormatInt(id, 10)
+		c.Action, c.ID, c.Live = fabric.Update, strconv.FormatInt(id, 10), doc(t, string(r.e.Jobs()[0].Settings))
 		r.e.Fault(emulator.Fault{Pattern: "POST " + resetPath, Close: true})
 		if o := r.w.Do(t.Context(), step(c), r.journal); o.Status != fabric.Doubtful {
 			t.Errorf("%+v", o)

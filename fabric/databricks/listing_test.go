@@ -192,7 +192,8 @@ func TestWhatWeDeleteIsNotMissed(t *testing.T) {
 		owned := fleet(t, r, 0, 60)
 		r.look(t)
 		for _, o := range owned[:50] {
-			c := fabric.Change{Action: fabric.Delete, Key: o.Key, Kind: Job, ID: o.ID, Owner: o.Owner}
+			live := r.object(t, o.ID)
+			c := fabric.Change{Action: fabric.Delete, Key: o.Key, Kind: Job, ID: o.ID, Owner: o.Owner, Live: live.Doc, Mark: live.Mark}
 			if out := r.w.Do(t.Context(), step(c), r.journal); out.Err != nil {
 				t.Fatal(out.Err)
 			}

@@ -36,7 +36,7 @@ func changesOf(t *testing.T, r *rig) map[string]fabric.Step {
 	t.Helper()
 	obj := r.create(t, "jobs/there", "there")
 	reset := creation(t, "jobs/there", "there")
-	reset.Action, reset.ID, reset.Mark, reset.Desired = fabric.Update, obj.ID, obj.Mark, doc(t, settings("there", 5))
+	reset.Action, reset.ID, reset.Mark, reset.Live, reset.Desired = fabric.Update, obj.ID, obj.Mark, obj.Doc, doc(t, settings("there", 5))
 	remove := reset
 	remove.Action, remove.Desired, remove.Runs = fabric.Delete, fabric.Doc{}, configs.RunsIgnore
 	b := blobIn(t, r.store, []byte("wheel"), roots[0])
@@ -52,7 +52,7 @@ func TestNoChangeWaitsOutAHold(t *testing.T) {
 			inBubble(t, emulator.Options{}, Options{}, func(t *testing.T, r *rig) {
 				s := changesOf(t, r)[which]
 				onePerSecond(t, r)
-				if which == "upload" || which == "delete" { // the look at what is there has its turn first
+				if which != "create" { // the look at what is there has its turn first
 					time.Sleep(time.Second)
 				}
 				begun := len(r.journal.intents)
@@ -172,7 +172,7 @@ func TestNoLongerWanted(t *testing.T) {
 				s := changesOf(t, r)[which]
 				onePerSecond(t, r)
 				reads := 0
-				if which == "delete" { // the look at what is there has its turn first
+				if which != "create" { // the look at what is there has its turn first
 					time.Sleep(time.Second)
 					reads = 1
 				}
