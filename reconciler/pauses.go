@@ -22,8 +22,7 @@ const (
 )
 
 // Pause is a field of a live resource that people set by hand to mean it, as jobs are paused. While it stands, the
-// resource is written with it. Adoption keeps such fields of what it takes over by writing a kindPaused entry of what
-// pausesOf finds.
+// resource is written with it. What is paused when it is adopted is kept by fabric.Kept instead, until a person lifts that too.
 type Pause struct {
 	Key  fabric.Key `json:"key"`
 	Path string     `json:"path"` // as fabric.Compare prints it
@@ -244,7 +243,51 @@ func (s *state) pausesNoted(dep string, seen pausesSeen) {
 		}
 		of[p.Path] = p
 		s.keepPauses(dep, p.Key, of)
+		if a := s.applied[dep][p.Key]; p.State == PauseLifted && slices.ContainsFunc(a.Kept, p.isKept) {
+			a.Kept = slices.DeleteFunc(slices.Clone(a.Kept), p.isKept)
+			s.apply(dep, p.Key, a)
+		}
 	}
+}
+
+// isKept reports that the pause is one that was kept when the resource was adopted.
+func (p Pause) isKept(k fabric.Kept) bool { return k.Path == p.Path }
+
+// standing are the pauses that stand, sorted by path, of each resource that has some: those that somebody set since, and those
+// that were kept when it was adopted.
+func (s *state) standing(dep string, rules func(fabric.Kind) *fabric.Rules) map[fabric.Key][]Pause {
+	stand := map[fabric.Key][]Pause{}
+	for k, of := range s.pauses[dep] {
+		for _, path := range slices.Sorted(maps.Keys(of)) {
+			if of[path].State == PauseStands {
+				stand[k] = append(stand[k], of[path])
+			}
+		}
+	}
+	for k, a := range s.applied[dep] {
+		for _, kept := range a.Kept {
+			if means := rules(a.Kind).Stands[kept.Path]; means != "" && means == string(kept.Value) {
+				stand[k] = append(stand[k], Pause{Key: k, Path: kept.Path, Desired: string(kept.Over), State: PauseStands})
+			}
+		}
+	}
+	return stand
+}
+
+// stillPaused are the fields that are kept of an adopted resource, but for pauses that somebody ended: it is as git wants
+// it then, for good.
+func stillPaused(rules *fabric.Rules, o Owning, live fabric.Doc) []fabric.Kept {
+	if len(o.Kept) == 0 || o.unmarked() {
+		return o.Kept
+	}
+	lives := map[string]fabric.Standing{}
+	for _, s := range rules.Stand(live) {
+		lives[s.Path] = s
+	}
+	return slices.DeleteFunc(slices.Clone(o.Kept), func(k fabric.Kept) bool {
+		l, there := lives[k.Path]
+		return there && bytes.Equal(k.Value, l.Means) && !bytes.Equal(l.Value, l.Means)
+	})
 }
 
 // keepPauses replaces the pauses of a resource.
@@ -287,32 +330,25 @@ func (rd *round) paused(k fabric.Key) map[string]Pause {
 
 // ResumeJob lifts the pauses by hand of one job of a deployment. job is its key, with or without the folder jobs/.
 func (r *Reconciler) ResumeJob(ctx context.Context, deployment, job, by string) error {
-	if err := r.configured(deployment); err != nil {
+	setup := r.use()
+	defer r.leave(setup)
+	d, err := setup.deployment(deployment)
+	if err != nil {
 		return err
 	}
 	r.mu.Lock()
-	of, k := r.state.pauses[deployment], fabric.Key(job)
-	if _, ok := of[k]; !ok && !strings.Contains(job, "/") {
+	stand := r.state.standing(deployment, setup.Fabrics[d.Fabric.Name].Rules)
+	r.mu.Unlock()
+	k := fabric.Key(job)
+	if len(stand[k]) == 0 && !strings.Contains(job, "/") {
 		k = fabric.Key("jobs/" + job)
 	}
-	var lifted []Pause
-	for _, path := range slices.Sorted(maps.Keys(of[k])) {
-		if p := of[k][path]; p.State == PauseStands {
-			p.State, p.By, p.Since = PauseLifted, by, time.Now().UTC()
-			lifted = append(lifted, p)
-		}
+	lifted := stand[k]
+	for i := range lifted {
+		lifted[i].State, lifted[i].By, lifted[i].Since = PauseLifted, by, time.Now().UTC()
 	}
-	var others []fabric.Key
-	for k, pauses := range of {
-		for _, p := range pauses {
-			if p.State == PauseStands && !slices.Contains(others, k) {
-				others = append(others, k)
-			}
-		}
-	}
-	r.mu.Unlock()
+	others := slices.Sorted(maps.Keys(stand))
 	if len(lifted) == 0 {
-		slices.Sort(others)
 		if len(others) == 0 {
 			return fmt.Errorf("%s of %s is not paused by hand, nor is any other job of it", job, deployment)
 		}

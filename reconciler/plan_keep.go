@@ -94,8 +94,8 @@ func (b *planner) wanted(c *fabric.Change, r fabric.Resource) {
 // differ compares a change with what is live and what was last applied.
 func (b *planner) differ(c *fabric.Change, r fabric.Resource, live fabric.Object, o Owning) {
 	c.ID, c.Live, c.Mark = live.ID, live.Doc, live.Mark
-	c.Desired, c.Kept = c.Desired.Keep(o.Kept)
 	rules, pauses, unstable := b.Rules(r.Kind), b.Pauses[pausedAs(c)], o.Unstable.of(o.Applied.Sent)
+	c.Desired, c.Kept = c.Desired.Keep(stillPaused(rules, o, live.Doc))
 	c.Fields, c.Labels = b.Compared.compare(c.Key, fabric.Comparison{
 		Rules: rules, Desired: c.Desired, Live: live.Doc, Sent: asked(rules, o.Sent, c.Desired, pauses), Read: asked(rules, o.Read, c.Desired, pauses),
 		Labels: r.Labels, Overlaid: r.Overlaid, Unstable: unstable,

@@ -227,10 +227,10 @@ func TestRestartRefused(t *testing.T) {
 
 // TestOddRuns: a list of runs that says odd things ends no run.
 func TestOddRuns(t *testing.T) {
-	for _, body := range []string{`{"runs":[{"run_id":-1,"start_time":1}]}`, `{"runs":[{"start_time":1}]}`, `{"runs":7}`, `{`} {
+	for _, body := range []string{`{"runs":[{"job_id":JOB,"run_id":-1,"start_time":1}]}`, `{"runs":[{"job_id":JOB,"start_time":1}]}`, `{"runs":7}`, `{`} {
 		inBubble(t, emulator.Options{RunTime: time.Hour}, Options{}, func(t *testing.T, r *rig) {
 			c, id := r.stream(t, "running")
-			r.e.Fault(emulator.Fault{Pattern: "GET " + runsPath, Status: 200, Body: body, Times: -1})
+			r.e.Fault(emulator.Fault{Pattern: "GET " + runsPath, Status: 200, Body: strings.ReplaceAll(body, "JOB", c.ID), Times: -1})
 			if o := r.w.Do(t.Context(), step(c), r.journal); o.Status != fabric.Later || r.runs(id) != "active old" {
 				t.Errorf("%s: %+v; runs: %s", body, o, r.runs(id))
 			}
