@@ -245,6 +245,7 @@ func (e *estate) adopt(q AdoptRequest) (Takeover, error) {
 // 40 projects and 300 live jobs that another tool deployed, a dozen of them edited by hand, three names twice, one job
 // deleted and one renamed in the workspace: they are observed, taken over, and applied for the first time.
 func TestDayOne(t *testing.T) {
+	t.Parallel()
 	const projects, committed = 40, 301
 	e := newEstate(t, newSite(t, emulator.Options{}), projects)
 	jobs := map[string][]oldJob{}

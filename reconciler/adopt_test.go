@@ -415,3 +415,43 @@ func TestAdoptPatch(t *testing.T) {
 	e.shut()
 	e.sound()
 }
+
+// The permissions of a job that is taken over stay as they are, until somebody says that they are to be as in git.
+func TestAdoptedAccess(t *testing.T) {
+	e := hamlet(t, false)
+	e.replace("p01/jobs/a/code/databricks-job.json", `"max_concurrent_runs" : 1`, `"max_concurrent_runs" : 1, "access_control_list" : [ { "group_name" : "ops", "permission_level" : "CAN_VIEW" } ]`)
+	e.git(e.work, "commit", "-qam", "access")
+	e.git(e.work, "tag", "-f", "-a", "-m", "x", "p01/1.0.0")
+	e.git(e.work, "push", "-qf", "origin", "p01/1.0.0")
+	e.open()
+	if c := e.accepts(AdoptRequest{}).Count(); c.Matched != 3 || c.Missing != 0 {
+		t.Errorf("an access list is no job: %s", c)
+	}
+	e.verified(e.applies(""))
+	asked := func() int {
+		return e.workspace.Count("PUT /api/2.0/permissions/*") + e.workspace.Count("PATCH /api/2.0/permissions/*")
+	}
+	for range 2 {
+		e.poll()
+		e.looks()
+	}
+	p, err := e.Plan(t.Context(), hamletDeployment, "")
+	if err != nil || reasons(p.Plan)["jobs/a:permissions"] != "update blocked adopted_heal_off" || asked() != 0 {
+		t.Errorf("%v, %d requests, %v", err, asked(), reasons(p.Plan))
+	}
+	e.shut()
+	e.yaml = strings.Replace(e.yaml, "projects:\n", "policies: {healing: {heal: true}}\nprojects:\n", 1)
+	e.yaml = strings.Replace(e.yaml, "    mode: apply\n", "    mode: apply\n    policy: healing\n", 1)
+	e.open()
+	if d, err := e.looks(); err != nil || asked() != 1 {
+		t.Errorf("with heal: %v, %d requests, %v", err, asked(), reasons(d.Plan))
+	}
+	if _, err := e.Disown(t.Context(), DisownRequest{Deployment: hamletDeployment, By: "lead"}); err != nil {
+		t.Error(err)
+	}
+	if s, err := e.Status(t.Context(), hamletDeployment); err != nil || s[0].Owned != 0 || s[0].State != "handed back" {
+		t.Errorf("handed back: %v %+v", err, s)
+	}
+	e.shut()
+	e.sound()
+}
