@@ -37,7 +37,7 @@ func editsOf(settings map[string]any) []edit {
 	}
 	var visit func(way []any, at string, v any)
 	visit = func(way []any, at string, v any) {
-		of, place := level(at)
+		_, place := level(at)
 		switch v := v.(type) {
 		case map[string]any:
 			for _, k := range slices.Sorted(maps.Keys(v)) {
@@ -51,7 +51,7 @@ func editsOf(settings map[string]any) []edit {
 				visit(step, under(at, k), v[k])
 			}
 			add("add", append(slices.Clip(way), "edited_by_hand"), "x")
-			more := additions[of]
+			var more map[string]any
 			switch {
 			case at == "":
 				more = additions["job"]
@@ -59,8 +59,6 @@ func editsOf(settings map[string]any) []edit {
 				more = additions["cluster"]
 			case at == "tasks[]" || at == "tasks[].for_each_task.task":
 				more = additions["task"]
-			default:
-				more = nil
 			}
 			for _, k := range slices.Sorted(maps.Keys(more)) {
 				if v[k] == nil {
