@@ -77,7 +77,7 @@ func (rd *round) goOn(ctx context.Context, t tally) error {
 			only = append(only, fabric.Owned{Owner: c.Owner, Kind: c.Kind, ID: c.ID})
 			rd.note(configs.Found(configs.EditedMeanwhile, string(k), ""))
 		}
-		if err := rd.lookAt(ctx, only); err != nil {
+		if err := rd.lookAnew(ctx, only); err != nil {
 			return err
 		}
 		if err := rd.compare(ctx); err != nil {
@@ -91,8 +91,8 @@ func (rd *round) goOn(ctx context.Context, t tally) error {
 	return rd.judgeAgain(ctx)
 }
 
-// lookAt looks at some resources anew: at each on its own, or, where there are many, at all there are.
-func (rd *round) lookAt(ctx context.Context, only []fabric.Owned) error {
+// lookAnew looks at some resources anew: at each on its own, or, where there are many, at all there are.
+func (rd *round) lookAnew(ctx context.Context, only []fabric.Owned) error {
 	if len(only) > lookedAtSingly {
 		return rd.lookSince(ctx, time.Now())
 	}
