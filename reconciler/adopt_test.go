@@ -99,6 +99,7 @@ func reasons(p Plan) map[fabric.Key]string {
 
 // Whatever becomes of a request of the first apply or of a disown, each job goes on as the one that it was.
 func TestAdoptionAndFaults(t *testing.T) {
+	t.Parallel()
 	for _, f := range faults {
 		if f.fault.Status == 429 || f.fault.Status == 503 {
 			continue // these leave no doubt
@@ -356,6 +357,7 @@ func TestDisownOne(t *testing.T) {
 
 // What no overlay says, or what it would change elsewhere too, is said; the rest is kept.
 func TestAdoptPatch(t *testing.T) {
+	t.Parallel()
 	e := newEstate(t, newSite(t, emulator.Options{}), 1)
 	jobs := []oldJob{{"a", "a", "load", true}, {"b", "b", "load", false}}
 	e.project("p01", jobs)

@@ -71,6 +71,7 @@ func (s *site) edited(root, tag string) string {
 
 // TestCollect: artifacts go that nothing names, and nothing else.
 func TestCollect(t *testing.T) {
+	t.Parallel()
 	for _, root := range []string{"/Workspace/Users/deployer@selvage.example/.selvage/artifacts", "/Volumes/main/selvage/artifacts"} {
 		t.Run(strings.Split(root, "/")[1], func(t *testing.T) {
 			t.Parallel()
@@ -160,6 +161,7 @@ func TestCollect(t *testing.T) {
 
 // TestCollectRefuses: what is not known as a whole removes nothing.
 func TestCollectRefuses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const root = "/Workspace/Users/deployer@selvage.example/.selvage/artifacts"
 		guests := map[string][]string{}
@@ -247,6 +249,7 @@ func TestCollectRefuses(t *testing.T) {
 
 // TestCollectKeepsWhatFilesName: a script names the profile that it reads, and no job does.
 func TestCollectKeepsWhatFilesName(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const root = "/Workspace/Users/deployer@selvage.example/.selvage/artifacts"
 		s := newBubbleSite(t, emulator.Options{})

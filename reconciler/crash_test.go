@@ -31,6 +31,7 @@ var faults = []struct {
 // In each case one request of a first apply goes wrong in one way. The next rounds converge, no job is
 // there twice, none is missing, and the plan is empty then.
 func TestEveryFaultAtEveryRequest(t *testing.T) {
+	t.Parallel()
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()

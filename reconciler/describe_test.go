@@ -11,6 +11,7 @@ import (
 )
 
 func TestDescribe(t *testing.T) {
+	t.Parallel()
 	v := Revision{Ref: "refs/tags/A/1.0.0", Name: "A/1.0.0", Version: "1.0.0", Commit: "c0ffee"}
 	changes := []fabric.Change{{Key: "jobs/daily", Kind: "job", Action: fabric.Update, Cause: fabric.Drift,
 		Fields: []fabric.Field{{Path: "max_concurrent_runs", Old: json.RawMessage("7"), New: json.RawMessage("1"), Cause: fabric.Drift}}}}

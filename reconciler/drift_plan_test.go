@@ -50,6 +50,7 @@ func (w *world) owned(t *testing.T, want, sent, read, live string) {
 }
 
 func TestPausedByHand(t *testing.T) {
+	t.Parallel()
 	const (
 		plain, on, off = `{"schedule":{"cron":"x"}}`, `{"schedule":{"cron":"x","pause":"UNPAUSED"}}`, `{"schedule":{"cron":"x","pause":"PAUSED"}}`
 		next           = `{"schedule":{"cron":"y","pause":"UNPAUSED"}}`
@@ -186,6 +187,7 @@ func TestPauseOfAnotherJob(t *testing.T) {
 }
 
 func TestOtherWriter(t *testing.T) {
+	t.Parallel()
 	to := valueDigest(fabric.Field{New: json.RawMessage("1")})
 	ago := func(d time.Duration) map[string]Healed { return map[string]Healed{"x": {At: noon.Add(-d), To: to}} }
 	contest := func(since, agrees time.Duration) *Contest {
@@ -283,6 +285,7 @@ func TestHealedIsBounded(t *testing.T) {
 }
 
 func TestUnstableFields(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, want, sent, live string
 		unstable               []string
@@ -333,6 +336,7 @@ func TestUnstableFields(t *testing.T) {
 }
 
 func TestRestartIsPlanned(t *testing.T) {
+	t.Parallel()
 	const stream, other = `{"continuous":{},"x":1}`, `{"continuous":{},"x":2}`
 	all, some := configs.Restart{Continuous: true}, configs.Restart{Jobs: []string{"a*"}}
 	due := &DueRestart{Token: "t", Before: noon}

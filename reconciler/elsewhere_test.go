@@ -11,6 +11,7 @@ import (
 // TestCommittedForElsewhere: of a job that the deployment does not select the answer says which fabric it is for,
 // and who deploys it there.
 func TestCommittedForElsewhere(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, fabrics, deployments, want string }{
 		{"nowhere", "", "", ", which no fabric of this configuration carries"},
 		{"a fabric without this project", `

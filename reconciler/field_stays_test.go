@@ -13,6 +13,7 @@ import (
 // A field that is still different after it was written, here the node type beside a pool, which the workspace drops: it
 // is reported once, and left alone until the release changes.
 func TestFieldStaysDifferent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.yaml = strings.Replace(s.yaml, "overlay: {", `overlay: {job_clusters: {"*": {instance_pool_id: pool-1, node_type_id: m5d.large, aws_attributes: null}}, `, 1)

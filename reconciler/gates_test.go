@@ -10,6 +10,7 @@ import (
 )
 
 func TestGates(t *testing.T) {
+	t.Parallel()
 	moved := configs.Found(configs.TagMoved, "Hello/1.0.0", "")
 	good := Facts{Deployment: dep, Mode: configs.Apply, Ever: true, Descends: true}
 	with := func(change func(*Facts)) Facts { f := good; change(&f); return f }

@@ -116,9 +116,9 @@ func prepareSite(t testing.TB, o emulator.Options) *site {
 	t.Helper()
 	s := bareSite(t, o)
 	s.remote, s.work = filepath.Join(s.dir, "remote.git"), filepath.Join(s.dir, "work")
-	s.git(s.dir, "init", "-q", "--bare", "-b", "main", s.remote)
-	s.git(s.dir, "clone", "-q", s.remote, s.work)
-	s.git(s.work, "checkout", "-q", "-b", "main")
+	s.git(s.dir, "init", "-q", "--bare", "-b", "main", "--template=", s.remote)
+	s.git(s.dir, "init", "-q", "-b", "main", "--template=", s.work)
+	s.git(s.work, "remote", "add", "origin", s.remote)
 	hello, err := fs.Sub(testdata.Hello, "hello")
 	if err != nil {
 		t.Fatal(err)
@@ -157,11 +157,12 @@ func (s *site) commit(tag string) {
 	s.t.Helper()
 	s.git(s.work, "add", "-A")
 	s.git(s.work, "commit", "-q", "--allow-empty", "-m", "work "+tag)
-	s.git(s.work, "push", "-q", "origin", "main")
-	if tag != "" {
-		s.git(s.work, "tag", "-a", "-m", tag, tag)
-		s.git(s.work, "push", "-q", "origin", tag)
+	if tag == "" {
+		s.git(s.work, "push", "-q", "origin", "main")
+		return
 	}
+	s.git(s.work, "tag", "-a", "-m", tag, tag)
+	s.git(s.work, "push", "-q", "origin", "main", tag)
 }
 
 // replace edits a file of the work tree.
@@ -237,6 +238,7 @@ func (s *site) open() {
 		time.Sleep(10 * time.Millisecond)
 	}
 	check(err)
+	wheels.lend(s.t, config.State)
 	blobs, err := artifacts.OpenStore(filepath.Join(config.State, "artifacts"))
 	check(err)
 	documents, err := artifacts.OpenStore(filepath.Join(config.State, "documents"))

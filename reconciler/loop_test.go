@@ -29,6 +29,7 @@ func (s *site) run() (stop func()) {
 
 // A day of polls, with somebody editing a job each hour, and nobody there at night.
 func TestADay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.yaml = strings.Replace(s.yaml, "poll: 1s", "poll: 10m", 1)
@@ -70,6 +71,7 @@ func TestADay(t *testing.T) {
 
 // While 1.1.0 backs off on 429, 1.2.0 arrives: nothing more of 1.1.0 is sent.
 func TestNewerReleasePreempts(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.yaml = strings.Replace(s.yaml, "poll: 1s", "poll: 1m", 1)
@@ -118,6 +120,7 @@ func TestNewerReleasePreempts(t *testing.T) {
 
 // What the configuration no longer covers is released, untouched, and taken back when it covers it again.
 func TestNarrowing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.commit("HelloSelvage/1.0.0")
 	s.open()

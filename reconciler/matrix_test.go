@@ -267,6 +267,7 @@ func (m *matrixSite) exactlyOne(s *site) {
 // Whatever goes wrong with whichever request of a release, looks included: each job is there once, none without an owner, the
 // next rounds converge and nothing is left to do.
 func TestExactlyOneJob(t *testing.T) {
+	t.Parallel()
 	m := newMatrix(t)
 	requests := 0
 	synctest.Test(t, func(t *testing.T) {

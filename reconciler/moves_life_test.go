@@ -60,6 +60,7 @@ func (s *site) ownedIDs(deployment string) map[fabric.Key]string {
 // In each case one request of a move goes wrong in one way. The next rounds converge: the live job is the same, under
 // its new key, nothing is there twice, and what runs it runs it still.
 func TestEveryFaultAtEveryRequestOfAMove(t *testing.T) {
+	t.Parallel()
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
@@ -118,6 +119,7 @@ func moveFaultAt(t *testing.T, fault emulator.Fault, k int, kill bool) bool {
 
 // Another display name of the same key is an update: the live job is the same.
 func TestRenamedDisplayName(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.commit("HelloSelvage/1.0.0")
 	s.open()
@@ -156,6 +158,7 @@ deployments:
 // A project that holds a copy of a job for each environment goes over to one job for all, whichever comes first: the
 // configuration that says what moves, or the release. The live jobs stay the same. Then it goes back.
 func TestOneJobForAllEnvironments(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name               string
 		configurationFirst bool
@@ -298,6 +301,7 @@ func TestOneJobForAllEnvironments(t *testing.T) {
 
 // While the release holds a job under both keys, nothing is made; once the old one is gone from it the live job moves.
 func TestMoveWaitsForTheOldKeyToGo(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.moved = map[string]string{"jobs/customer_report": "jobs/report"}
 	s.commit("HelloSelvage/1.0.0")

@@ -19,6 +19,7 @@ func (w *world) move(old, now fabric.Key) {
 }
 
 func TestNewPlanMoves(t *testing.T) {
+	t.Parallel()
 	both := func(t *testing.T, w *world) { // a is ours and live, and b is what it is now
 		w.want(t, "b", `{"x":1}`)
 		w.live(w.own(t, "a", "1", `{"x":1}`))
@@ -263,6 +264,7 @@ func TestNewPlanMoveTakesBack(t *testing.T) {
 }
 
 func TestNewPlanOutside(t *testing.T) {
+	t.Parallel()
 	file, secret := fabric.Outside{Kind: fabric.OutsideFile, Name: "/Volumes/a/x.whl"}, fabric.Outside{Kind: fabric.OutsideSecret, Name: "scope/key"}
 	start := func(t *testing.T) *world {
 		w := newWorld()

@@ -27,6 +27,7 @@ func refersTo(k fabric.Key, x string, things ...fabric.Outside) fabric.Resource 
 }
 
 func TestNewPlanNames(t *testing.T) {
+	t.Parallel()
 	live := fabric.Outside{Kind: fabric.NamedJob, Name: "theirs"}
 	theirs := func(id string) fabric.Object { return fabric.Object{ID: id, Kind: "job", Name: "theirs"} }
 	found := func(s fabric.Sight) map[fabric.Outside]fabric.Sight {
@@ -173,6 +174,7 @@ func (s *site) thing(kind, name string) string {
 
 // TestNames takes what a deployment names through its life: missing, there, there twice, made anew, out of sight.
 func TestNames(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := namedSite(t)
 		s.open()
@@ -276,6 +278,7 @@ func TestNames(t *testing.T) {
 
 // A job that is made on the fabric by others can be run, and a circle of our own can't be made.
 func TestNamesOfJobs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.yaml = s.yaml[:strings.Index(s.yaml, "    overlay:")] + `    overlay:

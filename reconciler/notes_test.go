@@ -28,6 +28,7 @@ func (s *site) entries(kind ledger.Kind) []ledger.Entry {
 // What rendering decided and no change tells stands in the ledger: with the plan, again when it changes although the plan
 // does not, and else not again.
 func TestNotesAreKept(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.replace("jobs/customer_report/code/databricks-job.json", `"format" : "MULTI_TASK",`, `"format" : "MULTI_TASK", "tags" : {"selvage-odd": "x"},`)
 	s.commit("HelloSelvage/1.0.0")
@@ -74,6 +75,7 @@ func TestNotesAreKept(t *testing.T) {
 
 // While a part of the overlay finds nothing to change nothing is written, and no approval lifts that.
 func TestAnIdleOverlayBlocks(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	good := s.yaml
 	s.yaml = strings.NewReplacer(`jobs: ["jobs/*"]`, `jobs: ["jobs/customer_report"]`, "config_instance: prod, ", "").Replace(s.yaml)

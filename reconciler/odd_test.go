@@ -46,6 +46,7 @@ deployments:
 // workspace, and compares what comes of it with expect.txt. Whatever that is, nothing is left to do after it; what
 // runs holds no placeholder and no address of the authoring tool; and what is gone from git goes from the workspace.
 func TestOdd(t *testing.T) {
+	t.Parallel()
 	folders, err := os.ReadDir(odds)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 // A job that needs a file of others waits for it, and nothing else does; a round that writes nothing asks nothing.
 func TestNeedsWhatOthersPutThere(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.yaml = s.yaml[:strings.Index(s.yaml, "    overlay:")]

@@ -84,6 +84,7 @@ func (s *site) silent(d Decision, code configs.Code) {
 }
 
 func TestForeignTagsArePassedOver(t *testing.T) {
+	t.Parallel()
 	s := newSharedSite(t)
 	s.release("hello", "1.1.0", "Hello-Shop/1.1.0")
 	s.release("risk", "9.0.0", "RiskModel/9.0.0")
@@ -151,6 +152,7 @@ func TestForeignTagsArePassedOver(t *testing.T) {
 }
 
 func TestNothingButForeignAndAmbiguousTags(t *testing.T) {
+	t.Parallel()
 	s := newSharedSite(t)
 	s.release("risk", "2.0.0", "RiskModel/2.0.0")
 	s.open()
@@ -171,6 +173,7 @@ func TestNothingButForeignAndAmbiguousTags(t *testing.T) {
 
 // What the configuration says of tags goes before all else.
 func TestTagsOfTheConfiguration(t *testing.T) {
+	t.Parallel()
 	s := newSharedSite(t)
 	s.release("hello", "1.1.0", "Ours/1.1.0")
 	s.release("risk", "5.0.0", "Ours/5.0.0") // looks like a release of risk
@@ -207,6 +210,7 @@ func TestTagsOfTheConfiguration(t *testing.T) {
 // A tag whose tree can't be read is nobody's, and nothing older or other is taken in its place; the drift of what
 // is live is put right.
 func TestTagOfUnreadableTree(t *testing.T) {
+	t.Parallel()
 	s := newSharedSite(t)
 	s.release("hello", "1.1.0", "Hello/1.1.0")
 	s.open()
@@ -242,6 +246,7 @@ func TestTagOfUnreadableTree(t *testing.T) {
 
 // A tag that is moved is an alarm to those whose it was or is, and to nobody else.
 func TestMovedTagsOfSharedRepositories(t *testing.T) {
+	t.Parallel()
 	s := newSharedSite(t)
 	s.release("hello", "1.1.0", "Hello/1.1.0")
 	s.release("risk", "2.0.0", "Risk/2.0.0")
@@ -280,6 +285,7 @@ func TestMovedTagsOfSharedRepositories(t *testing.T) {
 
 // Where no path is set, the project is the one that the commit holds, unless it is another's.
 func TestProjectsWithoutAPath(t *testing.T) {
+	t.Parallel()
 	s := newSharedSite(t)
 	for _, name := range []string{"hello", "risk"} { // a repository that began with risk alone
 		s.git(s.work, "rm", "-q", "-r", "--cached", name)
@@ -309,6 +315,7 @@ func TestProjectsWithoutAPath(t *testing.T) {
 }
 
 func TestSieveCounts(t *testing.T) {
+	t.Parallel()
 	s := newSharedSite(t)
 	s.open()
 	defer s.shut()

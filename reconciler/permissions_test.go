@@ -34,6 +34,7 @@ func liveSet(t testing.TB, id, json string) fabric.Object {
 
 // An access list goes with its job: it is ours where the job is, and what becomes of the job becomes of it.
 func TestNewPlanAttached(t *testing.T) {
+	t.Parallel()
 	unread := fabric.Object{Kind: fabric.Permissions, ID: "1", Unread: true}
 	tests := []struct {
 		name  string
@@ -219,6 +220,7 @@ func (s *site) editAccess(name string) {
 
 // A list that is declared is set, looked after in turns, released when it is no longer declared, and goes with its job.
 func TestPermissions(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		for _, job := range []string{"daily_revenue", "month_end", "customer_report"} {
@@ -347,6 +349,7 @@ func TestPermissions(t *testing.T) {
 
 // In each case one request about access lists goes wrong in one way. The next rounds converge, and every list is as declared.
 func TestEveryFaultAtAccessLists(t *testing.T) {
+	t.Parallel()
 	all := slices.Clone(faults)
 	all = append(all, struct {
 		name  string
@@ -415,6 +418,7 @@ func accessFaultAt(t *testing.T, method string, fault emulator.Fault, k int, kil
 
 // With a list for each of many jobs, a look costs two requests more.
 func TestPermissionsOfManyJobs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const jobs, pages = 120, 2
 		s := newBubbleSite(t, emulator.Options{}).many(jobs, benchList)

@@ -27,6 +27,7 @@ func (s *site) finds(d Decision, code configs.Code) {
 // A release that does not descend from the live one waits for a person; once a person took it, what was newer
 // then is passed over, and what comes later is not.
 func TestNotADescendant(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.commit("HelloSelvage/1.0.0")
 	s.commit("HelloSelvage/1.1.0")
@@ -72,6 +73,7 @@ func TestNotADescendant(t *testing.T) {
 
 // A moved tag deploys nothing until a person takes it as it is now.
 func TestMovedTagIsAccepted(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.commit("HelloSelvage/1.0.0")
 	s.open()
@@ -105,6 +107,7 @@ func TestMovedTagIsAccepted(t *testing.T) {
 
 // An approval is of one plan: when that changed meanwhile, nothing is written.
 func TestApprovalIsOfOnePlan(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.commit("HelloSelvage/1.0.0")
 	s.open()
@@ -132,6 +135,7 @@ func TestApprovalIsOfOnePlan(t *testing.T) {
 
 // A live job of the same name is nobody's to overwrite; the other jobs go on, and so does the next release.
 func TestNameTaken(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	taken, err := s.workspace.CreateJob([]byte(`{"name":"customer_report","max_concurrent_runs":1}`))
 	if err != nil {
@@ -160,6 +164,7 @@ func TestNameTaken(t *testing.T) {
 }
 
 func TestSuspend(t *testing.T) {
+	t.Parallel()
 	for _, target := range []string{deployment, "production"} {
 		s := newSite(t, emulator.Options{})
 		s.commit("HelloSelvage/1.0.0")
@@ -209,6 +214,7 @@ func TestSuspend(t *testing.T) {
 
 // Once the ledger can't be written nothing is sent, and the answer says so.
 func TestNoLedgerNoApply(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.commit("HelloSelvage/1.0.0")
 	s.open()
@@ -231,6 +237,7 @@ func TestNoLedgerNoApply(t *testing.T) {
 
 // The derived database of another ledger, or one that is no database, is made anew.
 func TestDatabaseIsDerived(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.commit("HelloSelvage/1.0.0")
 	s.open()
@@ -264,6 +271,7 @@ func TestDatabaseIsDerived(t *testing.T) {
 
 // A newer tag on the commit that is live becomes the release that is live, with nothing written.
 func TestSameCommitNewerTag(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.commit("HelloSelvage/1.0.0-rc.1")
 	s.open()

@@ -47,6 +47,7 @@ func (w *world) quarantined(t testing.TB, ago time.Duration, now string) {
 }
 
 func TestNewPlanProtect(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		setup func(t *testing.T, w *world)
@@ -140,6 +141,7 @@ func TestProtectionEnds(t *testing.T) {
 }
 
 func TestNewPlanQuarantine(t *testing.T) {
+	t.Parallel()
 	quarantine := func(w *world) { w.Prune.Quarantine = 24 * time.Hour }
 	edited := `{"every":"hour","paused":true,"name":"removed 2026-11-22 12:00Z by selvage: a"}`
 	tests := []struct {
@@ -269,6 +271,7 @@ func TestNewPlanQuarantineWrites(t *testing.T) {
 }
 
 func TestNewPlanActiveRuns(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		policy configs.ActiveRuns
@@ -310,6 +313,7 @@ func TestNewPlanActiveRuns(t *testing.T) {
 }
 
 func TestNewPlanLeaves(t *testing.T) {
+	t.Parallel()
 	left := func(t *testing.T, w *world, live string) { // git moved a from fabric 4004 to fabric 1174
 		w.Selects = []string{"4004", "4110"}
 		w.live(w.own(t, "a", "1", live))
@@ -381,6 +385,7 @@ func TestNewPlanLeaves(t *testing.T) {
 
 // A job does not start here before it is paused where it was.
 func TestNewPlanStillElsewhere(t *testing.T) {
+	t.Parallel()
 	const runs, rests = `{"every":"day"}`, `{"every":"day","paused":true}`
 	for _, tt := range []struct {
 		name  string

@@ -89,6 +89,7 @@ func lines(p Plan) []string {
 }
 
 func TestNewPlan(t *testing.T) {
+	t.Parallel()
 	foreign := fabric.Object{ID: "7", Kind: "job", Name: "a"}
 	tests := []struct {
 		name  string

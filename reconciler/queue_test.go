@@ -35,6 +35,7 @@ func TestQueueCoalesces(t *testing.T) {
 }
 
 func TestQueueWakesInTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
 		q.wake("a")
@@ -57,6 +58,7 @@ func TestQueueWakesInTime(t *testing.T) {
 }
 
 func TestQueueHold(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue()
 		q.wake("a")

@@ -48,6 +48,7 @@ type step struct {
 
 // TestReleases is the life of a project over many releases, as people who did not read the manual lead it.
 func TestReleases(t *testing.T) {
+	t.Parallel()
 	steps := []step{
 		{"the first release, applied by a person", []release{
 			{"1.0.0", func(p shop) {

@@ -184,6 +184,7 @@ func (s *site) afterPoll() {
 
 // Editing one deployment of three touches that one alone: the others have no round, no request and no poll.
 func TestReloadTouchesWhatChanged(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, counts, stop := three(t)
 		time.Sleep(20 * time.Minute) // between two polls
@@ -252,6 +253,7 @@ func (s *site) tagged(env string) int {
 
 // A deployment that backs off goes on doing so when another one is edited, and tries at once when it is itself.
 func TestReloadAndBackOff(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, counts, stop := three(t)
 		s.workspace.Fault(emulator.Fault{Pattern: "POST /api/2.2/jobs/reset", Times: -1, Status: 503})
@@ -283,6 +285,7 @@ func TestReloadAndBackOff(t *testing.T) {
 
 // A deployment that is taken out is released and its jobs stay; put in again, they are managed again.
 func TestReloadRemovesAndAdds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, counts, stop := three(t)
 		whole := s.yaml
@@ -332,6 +335,7 @@ func TestReloadRemovesAndAdds(t *testing.T) {
 
 // What a deployment follows since a reload is fetched at once, and for it alone.
 func TestReloadFollowsAnotherRef(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, counts, stop := three(t)
 		s.git(s.work, "checkout", "-q", "-b", "next")
@@ -361,6 +365,7 @@ func TestReloadFollowsAnotherRef(t *testing.T) {
 
 // Another token is another client: used at once, and the one before is closed when nothing works by it any more.
 func TestReloadExchangesAFabric(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.edit("poll: 1s", "poll: 1h")
@@ -428,6 +433,7 @@ func (s *site) inForce() *Setup {
 // A reload at any request of a first apply: the round sends no request that had not been begun, and the next one by the new
 // configuration makes no job twice.
 func TestReloadDuringApply(t *testing.T) {
+	t.Parallel()
 	for k, more := 0, true; more; k++ {
 		synctest.Test(t, func(t *testing.T) {
 			s := newBubbleSite(t, emulator.Options{})
@@ -488,6 +494,7 @@ func TestReloadDuringApply(t *testing.T) {
 
 // Taken out during its apply: what was sent is written down, and then released.
 func TestReloadRemovesDuringApply(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.edit("poll: 1s", "poll: 1h")
@@ -534,6 +541,7 @@ func TestReloadRemovesDuringApply(t *testing.T) {
 
 // What can't come into force changes nothing, and is written down once.
 func TestReloadRefused(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, _, stop := three(t)
 		head, _ := s.log.Head()
@@ -576,6 +584,7 @@ func TestReloadRefused(t *testing.T) {
 
 // Reloads, rounds, polls and people at once.
 func TestReloadStorm(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, _, stop := three(t)
 		s.edit("poll: 1h", "poll: 1s")

@@ -12,6 +12,7 @@ import (
 // What a converged deployment of 1,000 jobs with permissions costs, and what one changed job of it costs more. The
 // vendor's bundles read each job by itself, and its permissions, and the job again: 3,020 requests.
 func TestRequestsOfAThousandJobs(t *testing.T) {
+	t.Parallel()
 	const noop, change = 12, 3 // the most
 	f := newFleet(t, 1, 1000, emulator.Options{})
 	f.applyAll()

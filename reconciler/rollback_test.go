@@ -13,6 +13,7 @@ import (
 // What a person approved and the fabric could not take at once is gone on with: rounds that nobody asks for do not
 // turn back to the release that is still called live.
 func TestApprovedRollbackGoesOn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.commit("HelloSelvage/1.0.0")
@@ -42,6 +43,7 @@ func TestApprovedRollbackGoesOn(t *testing.T) {
 
 // An approval of a plan that is under way does not cover what the configuration says since.
 func TestApprovalEndsWithTheConfiguration(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.commit("HelloSelvage/1.0.0")
@@ -77,6 +79,7 @@ func replaced(t *testing.T, in, old, new string) string {
 // A person who suspends a deployment while it is being applied keeps the rest from being sent, and the rest of
 // what was approved goes on after that.
 func TestSuspendWhileApplying(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.commit("HelloSelvage/1.0.0")
@@ -105,6 +108,7 @@ func TestSuspendWhileApplying(t *testing.T) {
 // A person's command reads the refs between two polls. What it sees is no newer release that stops the very round
 // that applies it.
 func TestPersonReadsRefsFirst(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.commit("HelloSelvage/1.0.0")

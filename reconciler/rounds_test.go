@@ -18,6 +18,7 @@ import (
 //
 // SELVAGE_TEST_ROUNDS says how many rounds; `make test` wants a million of them.
 func TestRounds(t *testing.T) {
+	t.Parallel()
 	rounds := 20_000
 	if n, err := strconv.Atoi(os.Getenv("SELVAGE_TEST_ROUNDS")); err == nil && n > 0 {
 		rounds = n

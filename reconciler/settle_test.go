@@ -17,6 +17,7 @@ import (
 // A fabric that takes all changes as one commit and shows them eight minutes later, with the daemon
 // started anew while it does.
 func TestSettlesMinutesLater(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.yaml = strings.Replace(s.yaml, "poll: 1s", "poll: 1m", 1)
@@ -64,6 +65,7 @@ func TestSettlesMinutesLater(t *testing.T) {
 // A fabric that takes a move in as a part of one commit and shows it eight minutes later: the resource is the same, also for a
 // daemon that was started anew meanwhile.
 func TestMoveSettlesMinutesLater(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newBubbleSite(t, emulator.Options{})
 		s.yaml = strings.Replace(s.yaml, "poll: 1s", "poll: 1m", 1)

@@ -121,7 +121,7 @@ func (x *shapeSite) look(s fabric.Scope) *fabric.Live {
 
 func (x *shapeSite) input(desired *fabric.Desired, live *fabric.Live) reconciler.PlanInput {
 	return reconciler.PlanInput{Installation: "inst0001", Deployment: "shapes@place", Desired: desired, Live: live, Rules: x.w.Rules, Owned: x.owned,
-		Absences: x.absences, Sighting: time.Now(), Apart: time.Minute, Prune: configs.Prune{Max: 10_000, Percent: 100}, Heal: true}
+		Absences: x.absences, Sighting: time.Now(), Apart: time.Minute, Prune: configs.Prune{Max: 10_000, Percent: 100, ActiveRuns: configs.RunsIgnore}, Heal: true}
 }
 
 // planOne plans for one job whose live settings are these, without asking the workspace.

@@ -17,6 +17,7 @@ const longest = 150
 // What fails all day long is tried again all day long, and does not fill the ledger: once
 // the back-off is at its longest, an hour writes few entries.
 func TestFailingForADay(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		hinder  func(*site)

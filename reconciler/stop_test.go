@@ -17,6 +17,7 @@ import (
 // A stop sends nothing more. What was sent is answered, and written down; or it takes too long, and its
 // intent stays open for the next start to look.
 func TestStop(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		answer time.Duration // how long the workspace takes
@@ -78,6 +79,7 @@ func (b broken) Observe(context.Context, fabric.Scope) (*fabric.Live, error) {
 
 // A mistake in one round is an alarm of that deployment, and the loop goes on.
 func TestOwnMistake(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		looked := 0
 		s := newBubbleSite(t, emulator.Options{})

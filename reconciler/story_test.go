@@ -14,6 +14,7 @@ import (
 // One deployment's life: first plan, first apply by a person, no-op, a new release that changes one
 // pipeline and drops a job, drift, a moved tag, and a restart in between.
 func TestLife(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{IntentLog: ""})
 	s.commit("HelloSelvage/1.0.0")
 	s.open()

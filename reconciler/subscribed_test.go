@@ -131,6 +131,7 @@ func (s *site) newRound() *round {
 // The release of another project is found by tag or version, in a mirror that no deployment keeps fresh; one that is not there
 // is looked for again, and one that was moved is none.
 func TestSubscribed(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	work, address := s.library("library", map[string]string{"lib/pbt_project.yml": "name: Lib\n", "README.md": "x"})
 	s.yaml = strings.Replace(s.yaml, "deployments:", "  library: {git: \""+address+"\", prophecy_id: 7234}\ndeployments:", 1)
@@ -228,6 +229,7 @@ func TestSubscribed(t *testing.T) {
 
 // Another project of the same repository: reading it takes nothing from those who follow the repository.
 func TestSubscribedInTheSameRepository(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.yaml = strings.Replace(s.yaml, "deployments:", "  library: {git: \"file://%[3]s\", path: lib, prophecy_id: 7234}\ndeployments:", 1)
 	s.yaml = strings.Replace(s.yaml, `prophecy_id: 3224,`, `prophecy_id: 3224, path: ".",`, 1)
@@ -260,6 +262,7 @@ func TestSubscribedInTheSameRepository(t *testing.T) {
 // A job waits for the release of another project, is made once that is there, and stays as it is while the other repository
 // can't be read.
 func TestLifeOfASubscriber(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.yaml = s.yaml[:strings.Index(s.yaml, "    overlay:")]
 	memory := fabrictest.NewMemory(fabrictest.MemoryOptions{Installation: "inst0001"})

@@ -12,6 +12,7 @@ import (
 // While the newest release can't be built, drift from the live one is still put right, and the answer
 // is that the newest can't be built.
 func TestDriftBelowABrokenRelease(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, emulator.Options{})
 	s.commit("HelloSelvage/1.0.0")
 	s.open()

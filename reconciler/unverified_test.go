@@ -14,6 +14,7 @@ import (
 // Whatever a real workspace does where nobody has observed it yet: a release converges, finding nothing
 // changed writes nothing, and an edit by hand is put right with one reset.
 func TestUnverifiedBehaviour(t *testing.T) {
+	t.Parallel()
 	run := func(name string, o emulator.Options) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

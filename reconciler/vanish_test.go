@@ -12,6 +12,7 @@ import (
 
 // Whatever vanishes from the repository, what is live stays live: nothing is deleted and nothing else is written.
 func TestNothingVanishes(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		vanish func(*site)
