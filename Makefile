@@ -15,6 +15,9 @@ VENV_NEW       = $(CACHE)/venv-$(SETUPTOOLS_NEW)
 # Tests say here what a passing test would not show: how much was compared.
 REPORT         = $(CACHE)/report
 
+# So many simulated rounds look for a wrong deletion, without the race detector: with it there are fewer.
+ROUNDS     ?= 1000000
+
 # Tests sync small files all the time, which a folder in memory makes cheap.
 TESTTMP     = $(shell test -w /dev/shm && echo /dev/shm || echo $${TMPDIR:-/tmp})
 
@@ -28,6 +31,7 @@ test: $(VENV)/ok $(VENV_NEW)/ok
 	rm -f $(REPORT)
 	TMPDIR=$(TESTTMP) GORACE=atexit_sleep_ms=0 SELVAGE_TEST_PYTHON=$(VENV)/bin/python SELVAGE_TEST_PYTHON_NEW=$(VENV_NEW)/bin/python \
 		SELVAGE_TEST_REPORT=$(REPORT) $(GO) test -race -timeout 25m $(TESTFLAGS) ./...
+	SELVAGE_TEST_ROUNDS=$(ROUNDS) SELVAGE_TEST_REPORT=$(REPORT) $(GO) test -run '^TestRounds$$' -timeout 10m ./reconciler
 	@cat $(REPORT) 2>/dev/null || true
 
 $(VENV)/ok: PINS = setuptools==$(SETUPTOOLS) wheel==$(WHEEL)

@@ -238,7 +238,7 @@ var codes = map[Code]meaning{
 	Protected:         {Note, "the release no longer holds the job, and protect: keeps it as it is", "take the pattern out of protect: in selvage.yaml when the job may go"},
 	ActiveRunsFound:   {Wait, "runs of the job are under way, so that it is not deleted yet", "wait for them, or end them in the workspace; active_runs: cancel under prune of the policy ends them by itself"},
 	InQuarantine:      {Wait, "the job is paused and renamed before it is deleted", "put it into git again if it is still needed: the live job then goes on as it was"},
-	QuarantineEdited:  {Block, "somebody changed the job after it was paused and renamed, so that it is not deleted", "delete it by hand if nobody needs it, or put it into git again"},
+	QuarantineEdited:  {Block, "somebody changed the job after it was paused and renamed, so that it is not deleted", "delete it by hand if nobody needs it, put it into git again, or keep it as it is: selvage disown DEPLOYMENT"},
 	LeftFabric:        {Note, "git moved the job to another fabric: it is paused here, and no longer managed", ""},
 	StillElsewhere:    {Wait, "git moved the job here, and it is not paused yet on the fabric that it left", "let the other deployment pause it, or pause it there by hand"},
 	LiveChanged:       {Wait, "what is live changed since the plan was made; it is compared again before anything is written", ""},

@@ -28,7 +28,7 @@ const (
 
 // act carries out what is free of the plan, looks, and says what came of it.
 func (rd *round) act(ctx context.Context) error {
-	if rd.live.At.Before(rd.at) { // a shared look is good enough to find out, not to write by
+	if rd.live.At.Before(rd.at) && needsAll(rd.out.Plan) { // a shared look is good enough to find out, not to write by
 		if err := rd.lookSince(ctx, rd.at); err != nil {
 			return err
 		}
@@ -59,6 +59,12 @@ func (rd *round) act(ctx context.Context) error {
 		}
 	}
 	return rd.conclude(ctx, tally)
+}
+
+// needsAll reports that a plan has something to carry out for which the whole fabric has to be seen as it is now. What is only
+// changed is read once more by itself, right before it is written.
+func needsAll(p Plan) bool {
+	return slices.ContainsFunc(p.Free(), func(c fabric.Change) bool { return c.Action == fabric.Create || c.Action.Goes() })
 }
 
 // judgeAgain goes on with a plan that changed while the round ran.

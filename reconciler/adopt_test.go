@@ -209,12 +209,23 @@ func TestAdoptedAndThenEdited(t *testing.T) {
 		}
 	}
 
+	if s := e.jobs(t)[e.live["p01 jobs/b"]]; !strings.Contains(s, `"PAUSED"`) {
+		t.Errorf("b is no longer paused: %s", s)
+	}
+
 	// Whether it is paused stays for as long as git does not say otherwise.
 	e.replace("p01/jobs/b/code/databricks-job.json", `"quartz_cron_expression" : "0 0 5 * * ?"`, `"quartz_cron_expression" : "0 0 6 * * ?"`)
 	e.commit("p01/1.1.0")
 	e.verified(e.applies("p01/1.1.0"))
 	if s := e.jobs(t)[e.live["p01 jobs/b"]]; !strings.Contains(s, `"0 0 6 * * ?"`) || !strings.Contains(s, `"PAUSED"`) {
 		t.Errorf("1.1.0: %s", s)
+	}
+	if err := e.ResumeJob(t.Context(), hamletDeployment, "b", "lead"); err != nil {
+		t.Error(err)
+	}
+	e.looks()
+	if s := e.jobs(t)[e.live["p01 jobs/b"]]; !strings.Contains(s, `"UNPAUSED"`) {
+		t.Errorf("resumed: %s", s)
 	}
 	e.replace("p01/jobs/b/code/databricks-job.json", `"UNPAUSED"`, `"PAUSED"`)
 	e.commit("p01/1.2.0")

@@ -28,7 +28,10 @@ func (e *between) edited(c fabric.Change, err error) bool {
 		return false
 	}
 	if e.keys == nil {
-		e.keys, e.moved = map[fabric.Key]fabric.Change{}, map[fabric.Key]map[string]int{}
+		e.keys = map[fabric.Key]fabric.Change{}
+	}
+	if e.moved == nil { // the attempts of a round add up
+		e.moved = map[fabric.Key]map[string]int{}
 	}
 	e.keys[c.Key] = c
 	var what *fabric.Changed

@@ -27,6 +27,8 @@ type Operator interface {
 	// Suspend keeps everything from being written to a deployment or a fabric; Resume ends that.
 	Suspend(ctx context.Context, s Suspension) error
 	Resume(ctx context.Context, target, by string) error
+	// ResumeJob lifts the pause by hand of one job.
+	ResumeJob(ctx context.Context, deployment, job, by string) error
 	// Collect removes the artifacts of a fabric that nothing names any more, or lists them.
 	Collect(ctx context.Context, r CollectRequest) (Collected, error)
 	// Hold pins a deployment to a release; Unhold ends that.

@@ -182,6 +182,7 @@ type planner struct {
 	moves
 	pauses   []Pause // as in Plan
 	contests []Contest
+	others   *takeovers // nil until somebody asked
 }
 
 // learn notes the id of a live resource for those that refer to it.

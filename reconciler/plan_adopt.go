@@ -67,13 +67,26 @@ func adopting(p Plan) int {
 }
 
 // adopted reports that a live resource without a mark is ours all the same.
-func (b *planner) adopted(id string) bool {
-	for _, o := range b.Owned {
-		if o.ID == id && o.unmarked() {
-			return true
+func (b *planner) adopted(id string) bool { return b.takenOver().unmarked[id] }
+
+// takeovers are the resources that other tools made.
+type takeovers struct {
+	some     bool
+	unmarked map[string]bool // ids of those that do not carry our mark yet
+}
+
+// takenOver finds them once: a plan asks for each of its changes.
+func (b *planner) takenOver() *takeovers {
+	if b.others == nil {
+		b.others = &takeovers{unmarked: map[string]bool{}}
+		for _, o := range b.Owned {
+			b.others.some = b.others.some || o.Adopted
+			if o.unmarked() {
+				b.others.unmarked[o.ID] = true
+			}
 		}
 	}
-	return false
+	return b.others
 }
 
 // unhealed is why drift is not put right; empty where it is. What another tool made is healed only where a policy
@@ -83,12 +96,8 @@ func (b *planner) unhealed() configs.Code {
 	case b.Force:
 	case !b.Heal:
 		return configs.HealOff
-	case !b.HealSaid:
-		for _, o := range b.Owned {
-			if o.Adopted {
-				return configs.AdoptedHealOff
-			}
-		}
+	case !b.HealSaid && b.takenOver().some:
+		return configs.AdoptedHealOff
 	}
 	return ""
 }

@@ -70,7 +70,7 @@ func (b *planner) elsewhere(c *fabric.Change) {
 		particulars += ", because " + other.Why
 	}
 	c.Hindrance, c.Reason = fabric.Blocked, configs.Found(configs.StillElsewhere, string(c.Key), particulars)
-	c.Reason.Next = fmt.Sprintf("selvage apply %s; or pause the job there by hand, and have it handed back with: selvage disown %s", other.Deployment, other.Deployment)
+	c.Reason.Next = fmt.Sprintf("selvage apply %s; or pause the job there by hand, and hand it back if it stays there: selvage disown %s --job %s", other.Deployment, other.Deployment, c.Key)
 }
 
 // rests reports that nothing starts by itself what a document defines.

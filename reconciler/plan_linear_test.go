@@ -15,7 +15,7 @@ import (
 // gone from git, under another key, and referring to another.
 func fullWorld(t testing.TB, n int) *world {
 	w := newWorld()
-	w.Prune = configs.Prune{Max: n, Percent: 100}
+	w.Prune = configs.Prune{Max: n, Percent: 100, ActiveRuns: configs.RunsIgnore}
 	w.Moved = map[fabric.Key]fabric.Key{}
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	var objects []fabric.Object

@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -99,6 +100,8 @@ func (b *planner) contested(c fabric.Change, o Owning) fabric.Change {
 	if who == "" {
 		who = "nothing says who"
 	}
+	// What was set to something else tells more than what is missing.
+	slices.SortStableFunc(again, func(a, b fabric.Field) int { return cmp.Compare(min(len(b.Old), 1), min(len(a.Old), 1)) })
 	c.Hindrance = fabric.Blocked
 	c.Reason = configs.Found(configs.OtherWriter, string(c.Key), fmt.Sprintf("%s; likely: %s", fought(again), who))
 	return c

@@ -47,7 +47,11 @@ func TestRounds(t *testing.T) {
 	for _, one := range tallies {
 		all.add(one)
 	}
-	report(t, fmt.Sprintf("rounds: %s, none of it wrong", all))
+	if said := fmt.Sprintf("rounds: %s, none of it wrong", all); os.Getenv("SELVAGE_TEST_ROUNDS") != "" {
+		report(t, said)
+	} else {
+		t.Log(said)
+	}
 	for what, n := range map[string]int{"deletions": all.deleted, "quarantines": all.quarantined, "restored": all.restored, "leaves": all.left, "moves": all.moved,
 		"creates": all.created, "updates": all.updated, "waits for another fabric": all.elsewhere, "protected": all.protected, "over budget": all.over, "waits for runs": all.runs,
 		"lost answers": all.lost, "restarts": all.restarts, "outages": all.outages, "held back right before": all.held} {

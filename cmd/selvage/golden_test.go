@@ -140,6 +140,21 @@ func TestGolden(t *testing.T) {
 		{Key: "jobs/taken", Kind: "job", Action: fabric.Create, Hindrance: fabric.Blocked, Reason: configs.Found(configs.NameTaken, "jobs/taken", `job 5 is named "taken"`)}}}
 	released := reconciler.Plan{Counts: reconciler.Counts{Release: 1}, Changes: []fabric.Change{
 		{Key: "jobs/left", Kind: "job", ID: "5", Action: fabric.Release, Reason: configs.Found(configs.Released, "jobs/left", "")}}}
+	pause := configs.Found(configs.PausedByHand, "jobs/daily_revenue", "schedule.pause_status since 20 Nov 14:02 UTC")
+	pause.Next = "selvage resume hello@production jobs/daily_revenue"
+	byHand := fabric.Field{Path: "schedule.pause_status", Old: text("PAUSED"), New: text("UNPAUSED"), Cause: fabric.Drift}
+	people := reconciler.Plan{Digest: "abcdef0123", Counts: reconciler.Counts{Keep: 2, Update: 1, Restart: 1, Blocked: 1, Drifted: 2}, Changes: []fabric.Change{
+		{Key: "jobs/daily_revenue", Kind: "job", ID: "8812", Action: fabric.Keep, Cause: fabric.Drift, Reason: pause, Stands: []fabric.Field{byHand}},
+		{Key: "jobs/events", Kind: "job", ID: "8813", Action: fabric.Restart, Reason: configs.Found(configs.Restarted, "jobs/events", "")},
+		{Key: "jobs/fought", Kind: "job", ID: "8814", Action: fabric.Update, Cause: fabric.Drift, Hindrance: fabric.Blocked,
+			Reason: configs.Found(configs.OtherWriter, "jobs/fought", "max_concurrent_runs 9 where git says 1; likely: nothing says who"),
+			Fields: []fabric.Field{{Path: "max_concurrent_runs", Old: json.RawMessage("9"), New: json.RawMessage("1"), Cause: fabric.Drift}}},
+		{Key: "jobs/nightly", Kind: "job", ID: "8815", Action: fabric.Update, Cause: fabric.Commit, Stands: []fabric.Field{byHand},
+			Fields: []fabric.Field{{Path: "timeout_seconds", Old: json.RawMessage("0"), New: json.RawMessage("60"), Cause: fabric.Commit}}},
+		{Key: "jobs/same", Kind: "job", ID: "1", Action: fabric.Keep},
+	}}
+	paused := live()
+	paused.Notices = []configs.Finding{pause}
 	fine := reconciler.Decision{Deployment: "hello@qa", At: noon, Revision: decision().Revision, Phase: reconciler.Sound, Result: configs.Found(configs.UpToDate, "hello@qa", "")}
 	suspension := live()
 	suspension.State, suspension.Drift, suspension.Next = "suspended", -1, "suspended: until Fri 27 Nov 18:00 UTC, by oncall (uid 1001): quarter close"
@@ -156,6 +171,9 @@ func TestGolden(t *testing.T) {
 		{"plan_open", s.plan(open, live(), "")},
 		{"plan_observe", s.plan(observing, reconciler.Status{}, "")},
 		{"plan_blocked", s.plan(bare(decision(), blocked), live(), "")},
+		{"plan_people", s.plan(bare(decision(), people), paused, "")},
+		{"why_people", s.why(bare(decision(), people))},
+		{"status_paused", s.status([]reconciler.Status{paused})},
 		{"plan_released", s.plan(bare(decision(), released), live(), "")},
 		{"plan_permissions", s.plan(bare(decision(), permissions()), live(), "")},
 		{"plan_nothing", s.plan(bare(decision(), reconciler.Plan{Counts: reconciler.Counts{Keep: 1}, Changes: []fabric.Change{{Key: "jobs/same", Kind: "job", Action: fabric.Keep}}}), live(), "")},

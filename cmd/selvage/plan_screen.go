@@ -88,7 +88,7 @@ func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
 	var shown []fabric.Change
 	name := 0
 	for _, c := range d.Plan.Changes {
-		if c.Action == fabric.Keep && c.Hindrance == fabric.Free && c.Reason.Code != configs.Protected {
+		if c.Action == fabric.Keep && c.Hindrance == fabric.Free && c.Reason.Code != configs.Protected && len(c.Stands) == 0 {
 			continue
 		}
 		shown = append(shown, c)
@@ -108,6 +108,10 @@ func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
 			was, is := values(f.Old, f.New)
 			fields.add(cell{text: cut(visible(f.Path), widestPath)}, cell{text: was + " -> " + is}, cell{fieldCause(f.Cause), faint})
 		}
+		for _, f := range c.Stands {
+			was, is := values(f.Old, f.New)
+			fields.add(cell{text: cut(visible(f.Path), widestPath)}, cell{text: was + " stays"}, cell{"paused by hand, git: " + is, faint})
+		}
 	}
 	from = append(from, len(fields.rows))
 	var all strings.Builder
@@ -122,7 +126,7 @@ func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
 		for _, l := range rendered[from[i]:from[i+1]] {
 			b.WriteString(l)
 		}
-		if c.Hindrance == fabric.Free {
+		if c.Hindrance == fabric.Free && c.Reason.Code != configs.PausedByHand {
 			continue
 		}
 		b.WriteString("      " + visible(c.Reason.Text) + "\n")
@@ -131,7 +135,13 @@ func (s screen) changes(b *strings.Builder, d reconciler.Decision) {
 			b.WriteString("      next: " + visible(n) + "\n")
 		}
 	}
-	if n := d.Plan.Counts; n.Keep > 0 {
+	n := d.Plan.Counts
+	for _, c := range shown {
+		if c.Reason.Code == configs.PausedByHand {
+			n.Keep-- // it has its own line
+		}
+	}
+	if n.Keep > 0 {
 		b.WriteString("  = " + plural(n.Keep, "resource") + " unchanged")
 		if n.Labels > 0 {
 			fmt.Fprintf(b, "; in %d of them only the name of the release differs: it rides along with the next change", n.Labels)
@@ -159,6 +169,8 @@ func (s screen) sign(c fabric.Change) (sign, colour string) {
 		return "~", yellow
 	case c.Action == fabric.Move:
 		return ">", yellow
+	case c.Action == fabric.Restart:
+		return "*", yellow
 	case c.Action.Rests() && c.Hindrance == fabric.Deferred:
 		return "-", faint
 	case c.Action.Rests():
@@ -195,6 +207,10 @@ func changeWords(c fabric.Change) string {
 		return what + "  blocked"
 	case c.Hindrance == fabric.Deferred:
 		return what + "  deferred"
+	case c.Action == fabric.Restart:
+		return what + "  restarts: " + visible(c.Reason.Text)
+	case c.Reason.Code == configs.PausedByHand:
+		return what + "  stays paused"
 	case c.Cause == fabric.Adoption && len(c.Fields) == 0:
 		return what + "  is taken over: it gets its mark"
 	case c.Cause == fabric.Adoption:
@@ -389,7 +405,7 @@ func holding(d reconciler.Decision) (held int, person bool) {
 // liftable reports that something is blocked which a person lifts by asking for an apply.
 func liftable(p reconciler.Plan) bool {
 	return slices.ContainsFunc(p.Changes, func(c fabric.Change) bool {
-		return c.Hindrance == fabric.Blocked && (c.Reason.Code == configs.HealOff || c.Reason.Code == configs.AdoptedHealOff || c.Reason.Code == configs.FabricRefused)
+		return c.Hindrance == fabric.Blocked && (c.Reason.Code == configs.HealOff || c.Reason.Code == configs.OtherWriter || c.Reason.Code == configs.AdoptedHealOff || c.Reason.Code == configs.FabricRefused)
 	})
 }
 

@@ -51,18 +51,32 @@ func (a *app) suspendCommand() *cobra.Command {
 
 func (a *app) resumeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "resume TARGET",
-		Short:   "End a suspension",
-		Long:    "Ends the suspension of TARGET, " + aTarget + ".",
-		Example: "  selvage resume hello@production",
+		Use:   "resume TARGET [JOB]",
+		Short: "End a suspension, or the pause by hand of a job",
+		Long: `Ends the suspension of TARGET, ` + aTarget + `.
+
+With JOB, the key of one, it ends that somebody paused that job by hand in the workspace: the job gets the pause that git
+says, also where drift is not put right by itself.`,
+		Example: "  selvage resume hello@production\n  selvage resume hello@production jobs/daily_revenue",
 		GroupID: act,
-		Args:    oneArgument(aTarget),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return nil
+			}
+			return oneArgument(aTarget+", and perhaps a job")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := a.ask(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer o.close()
+			if len(args) == 2 {
+				if err := o.ResumeJob(cmd.Context(), args[0], args[1], o.by); err != nil {
+					return err
+				}
+				return a.print(fmt.Sprintf("The pause by hand of %s is lifted: it gets what git says at the next look.\n", args[1]))
+			}
 			if err := o.Resume(cmd.Context(), args[0], o.by); err != nil {
 				if strings.Contains(err.Error(), "is not suspended") {
 					return &failure{err, "selvage status says what holds it"}

@@ -60,6 +60,9 @@ func (s screen) why(d reconciler.Decision) string {
 		b.WriteString("\n  drift\n")
 		for _, c := range drift {
 			fmt.Fprintf(&b, "    %s: %s\n", visible(string(c.Key)), visible(c.Reason.Text))
+			if n := next(c.Reason, d.Deployment); n != "" && c.Hindrance == fabric.Free {
+				fmt.Fprintf(&b, "      next: %s\n", visible(n))
+			}
 		}
 	}
 	for _, group := range groups {

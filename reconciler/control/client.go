@@ -129,6 +129,11 @@ func (c *Client) Suspend(ctx context.Context, s reconciler.Suspension) error {
 	return c.do(ctx, http.MethodPost, "/v1/suspend", nil, s, nil)
 }
 
+// ResumeJob implements reconciler.Operator. by is not sent.
+func (c *Client) ResumeJob(ctx context.Context, deployment, job, _ string) error {
+	return c.do(ctx, http.MethodPost, "/v1/resume-job", nil, resumeJob{deployment, job}, nil)
+}
+
 // Resume implements reconciler.Operator. by is not sent.
 func (c *Client) Resume(ctx context.Context, target, _ string) error {
 	return c.do(ctx, http.MethodPost, "/v1/resume", nil, reconciler.Suspension{Target: target}, nil)

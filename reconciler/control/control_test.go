@@ -145,7 +145,7 @@ func TestAskingOverTheSocket(t *testing.T) {
 	for what, err := range map[string]error{
 		"status": second(c.Status(ctx, "no@where")), "plan": second(c.Plan(ctx, "no@where", "")), "why": second(c.Why(ctx, "no@where")),
 		"apply":   second(c.Apply(ctx, reconciler.ApplyRequest{Deployment: "no@where"})),
-		"suspend": c.Suspend(ctx, reconciler.Suspension{Target: "no@where"}), "resume": c.Resume(ctx, "no@where", ""),
+		"suspend": c.Suspend(ctx, reconciler.Suspension{Target: "no@where"}), "resume": c.Resume(ctx, "no@where", ""), "resume of a job": c.ResumeJob(ctx, "no@where", "jobs/a", ""),
 		"hold": second(c.Hold(ctx, reconciler.HoldRequest{Deployment: "no@where"})), "unhold": c.Unhold(ctx, "no@where", ""),
 		"adopt":  second(c.Adopt(ctx, reconciler.AdoptRequest{Deployments: []string{"no@where"}})),
 		"disown": second(c.Disown(ctx, reconciler.DisownRequest{Deployment: "no@where"})),

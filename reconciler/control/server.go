@@ -182,7 +182,16 @@ func handler(life context.Context, o reconciler.Operator) http.Handler {
 		defer context.AfterFunc(life, cancel)()
 		return o.Disown(ctx, q)
 	})
+	handle(mux, "POST /v1/resume-job", func(r *http.Request, j resumeJob) (any, error) {
+		return nil, o.ResumeJob(r.Context(), j.Deployment, j.Job, asked(r))
+	})
 	return mux
+}
+
+// resumeJob asks to lift the pause by hand of a job.
+type resumeJob struct {
+	Deployment string `json:"deployment"`
+	Job        string `json:"job"`
 }
 
 func asked(r *http.Request) string {
