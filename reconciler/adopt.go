@@ -389,7 +389,18 @@ func ofVersion(candidates []Revision, v adoption.Version) (Revision, bool) {
 			return c, true
 		}
 	}
-	return Revision{}, false
+	// A tag v1.2.0 is often deployed as 1.2.0.
+	bare := func(version string) string { return strings.TrimPrefix(version, "v") }
+	var alike []Revision
+	for _, c := range candidates {
+		if bare(c.Version) == bare(v.Version) {
+			alike = append(alike, c)
+		}
+	}
+	if len(alike) != 1 {
+		return Revision{}, false
+	}
+	return alike[0], true
 }
 
 func (rd *round) nameOf(k fabric.Key) string {

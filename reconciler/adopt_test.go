@@ -468,3 +468,29 @@ func TestAdoptedAccess(t *testing.T) {
 	e.shut()
 	e.sound()
 }
+
+// TestReleaseOfALiveJob: a live job says a version, and the tag that it came from may be written a little otherwise.
+func TestReleaseOfALiveJob(t *testing.T) {
+	t.Parallel()
+	of := func(versions ...string) (found []Revision) {
+		for _, v := range versions {
+			found = append(found, Revision{Name: "Shop/" + v, Version: v})
+		}
+		return found
+	}
+	for _, tt := range []struct {
+		candidates []Revision
+		says       adoption.Version
+		want       string
+	}{
+		{of("1.1.0", "1.0.0"), adoption.Version{Version: "1.0.0"}, "Shop/1.0.0"},
+		{of("1.1.0", "1.0.0"), adoption.Version{Version: "1.0.0", Tag: "Shop/1.1.0"}, "Shop/1.1.0"},
+		{of("v1.1.0", "v1.0.0"), adoption.Version{Version: "1.0.0"}, "Shop/v1.0.0"},
+		{of("1.0.0", "v1.0.0"), adoption.Version{Version: "v1.0.0"}, "Shop/v1.0.0"},
+		{of("1.1.0"), adoption.Version{Version: "1.0.0"}, ""},
+	} {
+		if got, ok := ofVersion(tt.candidates, tt.says); got.Name != tt.want || ok != (tt.want != "") {
+			t.Errorf("%+v: %q, %v", tt.says, got.Name, ok)
+		}
+	}
+}
