@@ -214,7 +214,7 @@ func (s *sim) events() {
 				}
 			}
 		}
-	case 7:
+	case 7, 14:
 		s.configure(s.deployments[s.rnd.IntN(2)])
 	case 8, 9:
 		s.byHand(s.deployments[s.rnd.IntN(2)].workspace)
