@@ -42,3 +42,19 @@ func TestRequestsOfAThousandJobs(t *testing.T) {
 	report(t, fmt.Sprintf("requests of a fabric with 1000 jobs: %d to find nothing to do, %d more to change one; the vendor's bundles: about 1020, with permissions 3020", idle, changed-idle))
 	f.close()
 }
+
+// The deployments of a fabric share one look: a round of all of them makes one listing, of two pages here.
+func TestOneListingARound(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 6, 20, emulator.Options{})
+	f.applyAll()
+	f.noop()
+	for range 3 {
+		f.emulated.resetJournal()
+		f.noop()
+		if list, all := f.emulated.count("GET /api/2.2/jobs/list"), f.emulated.count("*"); list != 2 || all > list+2 {
+			t.Errorf("a round of %d deployments makes %d requests for lists of jobs, and %d in all", len(f.names), list, all)
+		}
+	}
+	f.close()
+}

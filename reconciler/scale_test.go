@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
-	"runtime/pprof"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,12 +98,6 @@ func BenchmarkFabric(b *testing.B) {
 		rounds++
 	}
 	b.StopTimer()
-	if name := os.Getenv("HEAPDUMP"); name != "" {
-		runtime.GC()
-		w, _ := os.Create(name)
-		pprof.WriteHeapProfile(w)
-		w.Close()
-	}
 	requests := float64(f.emulated.count("*")) / float64(rounds)
 	b.ReportMetric(requests, "requests/round")
 	b.ReportMetric(mb, "MB-peak")
