@@ -30,7 +30,7 @@ build:
 test: $(VENV)/ok $(VENV_NEW)/ok
 	rm -f $(REPORT)
 	TMPDIR=$(TESTTMP) GORACE=atexit_sleep_ms=0 SELVAGE_TEST_PYTHON=$(VENV)/bin/python SELVAGE_TEST_PYTHON_NEW=$(VENV_NEW)/bin/python \
-		SELVAGE_TEST_REPORT=$(REPORT) $(GO) test -race -timeout 25m $(TESTFLAGS) ./...
+		SELVAGE_TEST_REPORT=$(REPORT) $(GO) test -race -timeout 60m $(TESTFLAGS) ./...
 	SELVAGE_TEST_ROUNDS=$(ROUNDS) SELVAGE_TEST_REPORT=$(REPORT) $(GO) test -run '^TestRounds$$' -timeout 10m ./reconciler
 	@cat $(REPORT) 2>/dev/null || true
 
