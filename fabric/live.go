@@ -137,7 +137,7 @@ func (l *Live) Updated(newer *Live) *Live {
 	updated := NewLive(l.At, l.Complete, l.Root, objects, gone)
 	updated.Doubt = l.Doubt
 	updated.Principal, updated.Unseen = l.Principal, l.Unseen
-	updated.Sources = l.Sources
+	updated.Sources, updated.Pending = l.Sources, l.Pending
 	return updated
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -240,8 +241,11 @@ func TestUnstableOverAThousandRounds(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newBubbleSite(t, emulator.Options{})
+				var mu sync.Mutex
 				looks, on := 0, tt.always
 				meddle := func() {
+					mu.Lock()
+					defer mu.Unlock()
 					for _, j := range s.workspace.Jobs() {
 						if on && j.Name == "daily_revenue" {
 							looks++
@@ -331,11 +335,13 @@ func TestEditBetweenLookAndWrite(t *testing.T) {
 				s.replace(revenue, `"max_retries" : 0`, `"max_retries" : 1`)
 				s.replace(monthEnd, `"max_retries" : 0`, `"max_retries" : 1`)
 				s.commit("HelloSelvage/1.1.0")
-				n := 0
-				s.workspace.Fault(emulator.Fault{Pattern: "GET /api/2.2/jobs/get", Times: -1, Hook: func() {
-					if n < edits && s.workspace.Count("GET /api/2.2/jobs/get")%2 == 1 {
+				n, id := 0, s.idOf("daily_revenue")
+				s.workspace.Fault(emulator.Fault{Pattern: fmt.Sprintf("GET /api/2.2/jobs/get?job_id=%d", id), Times: -1, Hook: func() {
+					if n < edits {
 						n++
-						s.patch("daily_revenue", []string{`{"description":"by hand %d"}`, `{"timeout_seconds":%[1]d}`}[n%2][:0]+fmt.Sprintf(`{"tags":{"hand%d":"x"}}`, n))
+						if err := s.workspace.PatchJob(id, fmt.Appendf(nil, `{"tags":{"hand%d":"x"}}`, n)); err != nil {
+							t.Error(err)
+						}
 					}
 				}})
 				var d Decision

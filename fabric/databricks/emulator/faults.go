@@ -55,11 +55,11 @@ func (w *Workspace) ClearFaults() {
 }
 
 // take is the fault that strikes this request, or nil.
-func (fs *faults) take(method, path string) *Fault {
+func (fs *faults) take(method, path, query string) *Fault {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for _, a := range fs.list {
-		if !matches(a.Pattern, method, path) {
+		if !matches(a.Pattern, method, path, query) {
 			continue
 		}
 		a.seen++

@@ -71,13 +71,14 @@ func (w *Workspace) Requests() []Request {
 }
 
 // Count is the number of requests that match a pattern such as "POST /api/2.2/jobs/create",
-// "GET /api/2.2/jobs/*" (a trailing star stands for any rest), "* /api/2.0/fs/*" or "*" for all.
+// "GET /api/2.2/jobs/*" (a trailing star stands for any rest), "* /api/2.0/fs/*" or "*" for all. A pattern
+// with a question mark is held against the query too: "GET /api/2.2/jobs/get?job_id=17*".
 func (w *Workspace) Count(pattern string) int {
 	w.journal.mu.Lock()
 	defer w.journal.mu.Unlock()
 	n := 0
 	for _, r := range w.journal.requests {
-		if matches(pattern, r.Method, r.Path) {
+		if matches(pattern, r.Method, r.Path, r.Query) {
 			n++
 		}
 	}
@@ -99,14 +100,17 @@ func (w *Workspace) Violations() []string {
 	return append([]string(nil), w.journal.violations...)
 }
 
-// matches tells whether a request falls under a pattern "METHOD PATH".
-func matches(pattern, method, path string) bool {
+// matches tells whether a request falls under a pattern "METHOD PATH" or "METHOD PATH?QUERY".
+func matches(pattern, method, path, query string) bool {
 	if pattern == "" || pattern == "*" {
 		return true
 	}
 	m, p, _ := strings.Cut(pattern, " ")
 	if m != "*" && m != method {
 		return false
+	}
+	if strings.Contains(p, "?") {
+		path += "?" + query
 	}
 	if rest, star := strings.CutSuffix(p, "*"); star {
 		return strings.HasPrefix(path, rest)

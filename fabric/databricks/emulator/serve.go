@@ -100,7 +100,7 @@ func (w *Workspace) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	entry := w.journal.open(Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Bytes: len(body),
 		Intent: r.Header.Get(IntentHeader), At: c.now})
-	f := w.faults.take(r.Method, r.URL.Path)
+	f := w.faults.take(r.Method, r.URL.Path, r.URL.RawQuery)
 	ans := w.serve(r.Context(), c, f)
 	w.journal.close(entry, ans.status, f != nil)
 	send(rw, r, ans, f)
