@@ -401,7 +401,7 @@ func (s *site) retries() string {
 	for _, r := range s.workspace.JobRuns(s.idOf("daily_revenue")) {
 		if r.Active {
 			n := "0"
-			if strings.Contains(string(r.Settings), `"max_retries":1`) {
+			if strings.Contains(string(r.Settings), `"max_retries":2`) {
 				n = "1"
 			}
 			all = append(all, n)
@@ -428,7 +428,7 @@ func TestReleaseRestartsAStream(t *testing.T) {
 		if n := s.workspace.Count("POST *cancel") + s.workspace.Count("POST /api/2.2/jobs/runs/cancel"); n != 0 || s.retries() != "0" {
 			t.Errorf("a release of another job cancels %d runs: %s", n, s.retries())
 		}
-		s.replace(revenue, `"max_retries" : 0`, `"max_retries" : 1`)
+		s.replace(revenue, `"max_retries" : 0`, `"max_retries" : 2`)
 		s.commit("HelloSelvage/1.2.0")
 		time.Sleep(time.Minute)
 		d := s.round()
@@ -476,7 +476,7 @@ func TestFaultsOfARestart(t *testing.T) {
 					s.open()
 					s.round()
 					s.verified(s.approve(""))
-					s.replace(revenue, `"max_retries" : 0`, `"max_retries" : 1`)
+					s.replace(revenue, `"max_retries" : 0`, `"max_retries" : 2`)
 					s.commit("HelloSelvage/1.1.0")
 					time.Sleep(time.Minute)
 					s.strike(f.fault, k, f.kill)
@@ -498,9 +498,9 @@ func TestFaultsOfARestart(t *testing.T) {
 func TestDriftStatesAreFolded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := appliedSite(t, emulator.Options{})
-		s.patch("month_end", `{"schedule":{"pause_status":"PAUSED"}}`)
+		s.patch("daily_revenue", `{"schedule":{"pause_status":"PAUSED"}}`)
 		for range 3 {
-			s.patch("daily_revenue", `{"max_concurrent_runs":9}`)
+			s.patch("month_end", `{"max_concurrent_runs":9}`)
 			time.Sleep(time.Minute)
 			s.round()
 		}
@@ -510,7 +510,7 @@ func TestDriftStatesAreFolded(t *testing.T) {
 			return string(encode([]any{s.state.pauses, s.state.contests, s.state.applied}))
 		}
 		before := kept()
-		if !strings.Contains(before, "month_end") || !strings.Contains(before, `"healed"`) || !strings.Contains(before, `"agrees"`) && !strings.Contains(before, `"since"`) {
+		if !strings.Contains(before, "daily_revenue") || !strings.Contains(before, `"healed"`) || !strings.Contains(before, `"agrees"`) && !strings.Contains(before, `"since"`) {
 			t.Errorf("kept: %s", before)
 		}
 		for _, anew := range []bool{false, true} {

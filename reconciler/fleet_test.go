@@ -37,19 +37,25 @@ deployments:
   - {projects: ["*"], fabrics: [production], mode: apply, policy: p, follow: {branch: main}, jobs: ["jobs/*"], overlay: {tags: {env: prod}}}
 `
 
+// fleetOf is how large a fleet is, and whether its jobs have access lists.
+type fleetOf struct {
+	projects, jobs int // jobs of each project
+	lists          bool
+}
+
 // newFleet makes the projects and starts the reconciler. Nothing is deployed yet.
-func newFleet(t testing.TB, projects, jobs int, o emulator.Options) *fleet {
+func newFleet(t testing.TB, of fleetOf, o emulator.Options) *fleet {
 	t.Helper()
 	s := prepareSite(t, emulator.Options{})
 	o.Token, o.IntentLog = "canary-token-1", filepath.Join(s.dir, "state", "ledger")
 	f := &fleet{site: s, emulated: emulate(t, o)}
 	s.url = f.emulated.url
 	var yaml strings.Builder
-	for i := range projects {
+	for i := range of.projects {
 		name := fmt.Sprintf("p%02d", i)
 		fmt.Fprintf(&yaml, "  %[1]s: {git: \"file://%%[3]s\", path: %[1]s, prophecy_id: %[2]d, poll: 1h}\n", name, 3000+i)
 		f.names = append(f.names, name+"@production")
-		f.project(name, jobs)
+		f.project(name, of)
 	}
 	s.yaml = strings.Replace(fleetYAML, "PROJECTS", yaml.String(), 1)
 	for _, dir := range []string{"pbt_project.yml", "jobs", "pipelines"} {
@@ -66,8 +72,8 @@ func newFleet(t testing.TB, projects, jobs int, o emulator.Options) *fleet {
 	return f
 }
 
-// project writes a project with one pipeline and so many jobs into the work tree.
-func (f *fleet) project(name string, jobs int) {
+// project writes a project with one pipeline and its jobs into the work tree.
+func (f *fleet) project(name string, of fleetOf) {
 	f.t.Helper()
 	check := func(err error) {
 		if err != nil {
@@ -87,7 +93,7 @@ func (f *fleet) project(name string, jobs int) {
 			in = strings.TrimSpace(line)
 			if in == "jobs:" {
 				b.WriteString(line)
-				for i := range jobs {
+				for i := range of.jobs {
 					fmt.Fprintf(&b, "  jobs/job_%04d:\n    name: %s_job_%04d\n    fabricUID: 4004\n    scheduler:\n      Databricks: {}\n    pipelines:\n      - pipelines/clean_orders\n    enabled: true\n", i, name, i)
 				}
 				continue
@@ -100,15 +106,15 @@ func (f *fleet) project(name string, jobs int) {
 		}
 	}
 	check(os.WriteFile(filepath.Join(dir, "pbt_project.yml"), []byte(strings.Replace(b.String(), "HelloSelvage", name, 1)), 0o644))
-	for i := range jobs {
+	for i := range of.jobs {
 		code := filepath.Join(dir, "jobs", fmt.Sprintf("job_%04d", i), "code")
 		check(os.MkdirAll(code, 0o755))
-		check(os.WriteFile(filepath.Join(code, "databricks-job.json"), jobText(name, i), 0o644))
+		check(os.WriteFile(filepath.Join(code, "databricks-job.json"), jobText(name, i, of.lists), 0o644))
 	}
 }
 
-// jobText is a committed job of three tasks, with permissions.
-func jobText(project string, i int) []byte {
+// jobText is a committed job of three tasks, with or without an access list.
+func jobText(project string, i int, list bool) []byte {
 	const wheel = "/Volumes/shop/prophecy/artifacts/prophecy/artifacts/saas/app/__PROJECT_ID_PLACEHOLDER__/__PROJECT_RELEASE_VERSION_PLACEHOLDER__/pipeline/clean_orders-1.0-py3-none-any.whl"
 	task := func(key, after string) string {
 		depends := ""
@@ -120,14 +126,18 @@ func jobText(project string, i int) []byte {
       "libraries" : [ { "maven" : { "coordinates" : "io.prophecy:prophecy-libs_2.12:3.3.0-9.2.0" } }, { "pypi" : { "package" : "prophecy-libs==2.1.16" } }, { "whl" : %q } ],
       "max_retries" : 0, "email_notifications" : { } }`, key, depends, wheel)
 	}
+	access := ""
+	if list {
+		access = `"access_control_list" : [ { "group_name" : "data", "permission_level" : "CAN_MANAGE_RUN" } ],`
+	}
 	return fmt.Appendf(nil, `{ "fabric_id" : "4004",
   "components" : [ { "PipelineComponent" : { "path" : %q, "nodeName" : "clean", "id" : "a$$b", "language" : "python", "pipelineId" : "pipelines/clean_orders" } } ],
   "request" : { "format" : "MULTI_TASK", "name" : "%s_job_%04d", "max_concurrent_runs" : 1, "email_notifications" : { },
-    "access_control_list" : [ { "group_name" : "data", "permission_level" : "CAN_MANAGE_RUN" } ],
+    %s
     "job_clusters" : [ { "job_cluster_key" : "small", "new_cluster" : { "spark_version" : "12.2.x-scala2.12", "node_type_id" : "i3.xlarge", "num_workers" : 1,
       "spark_conf" : { "spark.prophecy.metadata.job.branch" : "__PROJECT_RELEASE_VERSION_PLACEHOLDER__", "spark.prophecy.metadata.job.uri" : "__PROJECT_ID_PLACEHOLDER__/jobs/job_%04d" } } } ],
     "schedule" : { "quartz_cron_expression" : "0 0 5 * * ?", "timezone_id" : "UTC", "pause_status" : "PAUSED" },
-    "tasks" : [ %s, %s, %s ] } }`, wheel, project, i, i, task("extract", ""), task("clean", "extract"), task("load", "clean"))
+    "tasks" : [ %s, %s, %s ] } }`, wheel, project, i, access, i, task("extract", ""), task("clean", "extract"), task("load", "clean"))
 }
 
 // applyAll approves and applies all deployments for the first time, as many at once as the daemon does, and

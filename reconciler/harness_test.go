@@ -261,6 +261,18 @@ func (s *site) open() {
 		Builder: artifacts.NewBuilder(blobs, filepath.Join(config.State, "built"), []string{"/proc/self/exe", artifacts.EvalChildArg}),
 	}, s.Setup)
 	check(err)
+	// A test that stops halfway would leave goroutines in its bubble, whose end then hides why.
+	r, log, place := s.Reconciler, s.log, s.place
+	s.t.Cleanup(func() {
+		if !s.t.Failed() {
+			return
+		}
+		r.Close()
+		log.Close()
+		if place != nil {
+			place.Close()
+		}
+	})
 }
 
 // shut ends the reconciler as a stopping daemon does.

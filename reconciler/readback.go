@@ -1,8 +1,6 @@
 package reconciler
 
 import (
-	"runtime"
-
 	"golang.org/x/sync/errgroup"
 
 	"selvage/fabric"
@@ -29,7 +27,7 @@ func (rd *round) readBack(look *fabric.Live, touched []fabric.Change) ([]reread,
 	ids := rd.ids()
 	found := make([]reread, len(touched))
 	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(8)
 	for i, c := range touched {
 		a, owned := applied[c.Key]
 		if !owned || c.Action == fabric.Delete {

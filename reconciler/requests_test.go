@@ -14,7 +14,7 @@ import (
 func TestRequestsOfAThousandJobs(t *testing.T) {
 	t.Parallel()
 	const noop, change = 12, 3 // the most
-	f := newFleet(t, 1, 1000, emulator.Options{})
+	f := newFleet(t, fleetOf{projects: 1, jobs: 1000, lists: true}, emulator.Options{})
 	f.applyAll()
 	f.noop() // what it has to learn once
 	f.emulated.resetJournal()
@@ -46,7 +46,7 @@ func TestRequestsOfAThousandJobs(t *testing.T) {
 // The deployments of a fabric share one look: a round of all of them makes one listing, of two pages here.
 func TestOneListingARound(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, 6, 20, emulator.Options{})
+	f := newFleet(t, fleetOf{projects: 6, jobs: 20, lists: true}, emulator.Options{})
 	f.applyAll()
 	f.noop()
 	for range 3 {

@@ -62,7 +62,7 @@ func BenchmarkFirstDeploy(b *testing.B) {
 	var took, cpu time.Duration
 	for b.Loop() {
 		b.StopTimer()
-		f := newFleet(b, 1, n, emulator.Options{Latency: latency})
+		f := newFleet(b, fleetOf{projects: 1, jobs: n}, emulator.Options{Latency: latency})
 		f.emulated.resetJournal()
 		b.StartTimer()
 		before := spent(b)
@@ -86,7 +86,7 @@ func BenchmarkFirstDeploy(b *testing.B) {
 func BenchmarkFabric(b *testing.B) {
 	const projects, jobs = 50, 200
 	const mostRequests, mostMB = 110, 400
-	f := newFleet(b, projects, jobs, emulator.Options{})
+	f := newFleet(b, fleetOf{projects: projects, jobs: jobs, lists: true}, emulator.Options{})
 	first := peak(b, func() { f.applyAll() })
 	f.noop()
 	f.emulated.resetJournal()

@@ -136,10 +136,7 @@ func (l *intentLog) check(id string) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.knows(id) {
-		return nil
-	}
-	if err := l.read(); err != nil {
+	if err := l.read(); err != nil { // first: a fresh intent then stands near the end, where looking begins
 		return fmt.Errorf("look for intent %q: %w", id, err)
 	}
 	if l.knows(id) {
