@@ -38,6 +38,20 @@ type Release struct {
 	Artifacts      []Artifact // what the store holds of it, each once, by SHA-256; files among them
 }
 
+// Outline is the release without what it is rendered from: of its jobs and pipelines only which there are. It takes a
+// tenth of the memory.
+func (r *Release) Outline() *Release {
+	o := &Release{Digest: r.Digest, Project: r.Project, Path: r.Path, Commit: r.Commit, Version: r.Version,
+		Jobs: make([]Job, len(r.Jobs)), Pipelines: make([]Pipeline, len(r.Pipelines))}
+	for i, j := range r.Jobs {
+		o.Jobs[i] = Job{Key: j.Key, Name: j.Name, FabricUID: j.FabricUID, FabricID: j.FabricID}
+	}
+	for i, p := range r.Pipelines {
+		o.Pipelines[i] = Pipeline{Key: p.Key, Name: p.Name}
+	}
+	return o
+}
+
 // Configuration is one instance of a configuration that jobs read from a file at run time, unlike those
 // inside a pipeline's artifact.
 type Configuration struct {

@@ -166,7 +166,7 @@ func (d Doc) Canonical() []byte {
 	}
 	var b bytes.Buffer
 	writeCanonical(&b, root)
-	return b.Bytes()
+	return slices.Clone(b.Bytes()) // what is kept is as long as it is: a buffer doubles
 }
 
 // MarshalJSON is Canonical.
@@ -186,7 +186,7 @@ func (d *Doc) UnmarshalJSON(b []byte) error {
 // Digest is the SHA-256 of Canonical in hex; empty for the zero Doc.
 func (d Doc) Digest() string {
 	switch {
-	case d.lazy != nil && d.lazy.canonical != nil:
+	case d.lazy != nil && d.lazy.exact:
 		return d.lazy.origin()
 	case d.IsZero():
 		return ""
@@ -244,8 +244,24 @@ func writeCanonical(b *bytes.Buffer, v any) {
 }
 
 func writeString(b *bytes.Buffer, s string) {
+	if plain(s) {
+		b.WriteByte('"')
+		b.WriteString(s)
+		b.WriteByte('"')
+		return
+	}
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	enc.Encode(s) // a string always encodes
 	b.Truncate(b.Len() - 1)
+}
+
+// plain reports that a string stands in JSON as it is. Nearly all do, and an encoder costs more than the string.
+func plain(s string) bool {
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

@@ -11,7 +11,8 @@ import (
 type lazy struct {
 	load      func() map[string]any // a new copy each time
 	origin    func() string
-	canonical []byte // nil where the text is not the canonical one
+	canonical []byte // nil where the text is not the canonical one, or is not in memory
+	exact     bool   // the text is the canonical one, so that its digest is the document's
 }
 
 // LazyDoc is the document that decode makes of a text whenever it is looked into: the same each time, without a Ref,
@@ -23,9 +24,26 @@ func LazyDoc(text []byte, decode func(text []byte) Doc) Doc {
 	}}
 }
 
+// StoredDoc is the document of that digest, whose canonical text read gets from wherever it is kept, whenever the document
+// is looked into. Where it can't be read any more it is an empty object. read may be called by several at once.
+func StoredDoc(digest string, read func() ([]byte, error)) Doc {
+	return Doc{lazy: &lazy{
+		load: func() map[string]any {
+			if text, err := read(); err == nil {
+				if d, err := ParseDoc(text); err == nil {
+					return d.root
+				}
+			}
+			return map[string]any{}
+		},
+		origin: func() string { return digest },
+		exact:  true,
+	}}
+}
+
 // Packed is the same document kept as text. One with a Ref stays as it is: a Ref is no JSON.
 func (d Doc) Packed() Doc {
-	if d.lazy != nil && d.lazy.canonical != nil {
+	if d.lazy != nil && d.lazy.exact {
 		return Doc{lazy: d.lazy}
 	}
 	if d.IsZero() || len(d.Refs()) > 0 {
@@ -39,7 +57,7 @@ func (d Doc) Packed() Doc {
 		}
 		return parsed
 	})
-	packed.lazy.canonical = text
+	packed.lazy.canonical, packed.lazy.exact = text, true
 	return packed
 }
 

@@ -227,7 +227,10 @@ func (rd *round) propose(ctx context.Context, q AdoptRequest, seen map[string]*l
 	if err := rd.build(ctx); err != nil {
 		return a, err
 	}
-	if err := rd.render(); err != nil {
+	if err := rd.inFull(ctx); err != nil {
+		return a, err
+	}
+	if err := rd.render(ctx); err != nil {
 		return a, err
 	}
 	a.Baseline = rd.target

@@ -14,6 +14,7 @@ import (
 // made is a release with what was found while making it.
 type made struct {
 	release  *artifacts.Release
+	outline  bool // release is its Outline
 	findings []configs.Finding
 	// partial: the tree holds entries whose names can't be trusted, so that what the release lacks
 	// may be in git all the same.
@@ -36,16 +37,10 @@ func (rd *round) build(ctx context.Context) error {
 		if m, err = rd.make(ctx); err != nil {
 			return rd.fallBack(ctx, err)
 		}
-		rd.mu.Lock()
-		if m.again {
-			delete(rd.releases, key)
-		} else {
-			rd.releases[key] = m
-		}
-		rd.mu.Unlock()
+		rd.keepRelease(key, m)
 	}
 	rd.note(m.findings...)
-	rd.release, rd.partial = m.release, m.partial
+	rd.release, rd.outline, rd.partial = m.release, m.outline, m.partial
 	rd.target.Release = rd.release.Digest
 	rd.out.Revision = rd.target
 	if rd.ask.Dry || rd.known.Target.Commit == rd.target.Commit && rd.known.Target.Ref == rd.target.Ref {
@@ -63,6 +58,53 @@ func (rd *round) build(ctx context.Context) error {
 		return rd.fail(configs.LedgerFailed, err)
 	}
 	return rd.reach(ctx, Built, nil)
+}
+
+func (rd *round) keepRelease(key string, m made) {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	if m.again {
+		delete(rd.releases, key)
+	} else {
+		rd.releases[key] = m
+	}
+}
+
+// inFull reads the release once more where only its outline is in memory: something other than the release changed what
+// it means.
+func (rd *round) inFull(ctx context.Context) error {
+	if !rd.outline {
+		return nil
+	}
+	m, err := rd.make(ctx)
+	if err != nil {
+		return err
+	}
+	if m.release.Digest != rd.release.Digest { // what was planned and approved is another one
+		return rd.fail(configs.NotBuilt, fmt.Errorf("%s: the same commit was built as %.12s before and as %.12s now", rd.target, rd.release.Digest, m.release.Digest))
+	}
+	rd.keepRelease(rd.builds[rd.d.Project.Name]+"\x00"+rd.target.Commit, m)
+	rd.release, rd.outline = m.release, false
+	return nil
+}
+
+// outlines keeps only the outline of each release that all deployments of its project have rendered.
+func (r *Reconciler) outlines() {
+	for key, m := range r.releases {
+		if m.outline {
+			continue
+		}
+		rendered := true
+		for _, d := range r.setup.Config.Deployments {
+			if d.Project.Name == m.release.Project && r.rendered[d.Name()].release != m.release.Digest {
+				rendered = false
+			}
+		}
+		if rendered {
+			m.release, m.outline = m.release.Outline(), true
+			r.releases[key] = m
+		}
+	}
 }
 
 // fallBack goes on with the release that is live when a newer one can't be built: its drift is still

@@ -10,8 +10,8 @@ import (
 	"selvage/fabric"
 )
 
-// documents keeps exact documents in the private store, by digest, and those that rounds compare with
-// in memory.
+// documents keeps exact documents in the private store, by digest. In memory it has only which of them are there: most
+// rounds look into none, and for ten thousand jobs they would be half of what the daemon holds.
 type documents struct {
 	store *artifacts.Store
 
@@ -25,9 +25,7 @@ func (d *documents) put(doc fabric.Doc) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d.mu.Lock()
-	d.cache[digest] = doc.Packed()
-	d.mu.Unlock()
+	d.stored(digest)
 	return digest, nil
 }
 
@@ -52,26 +50,30 @@ func (d *documents) get(digest string) fabric.Doc {
 	if ok {
 		return doc
 	}
-	f, err := d.store.Open(digest)
-	if err != nil {
+	if content, err := d.read(digest); err != nil || len(content) == 0 || content[0] != '{' { // that of no document is null
 		return fabric.Doc{}
 	}
-	defer f.Close()
-	content, err := io.ReadAll(f)
-	if err != nil {
-		return fabric.Doc{}
-	}
-	if doc, err = fabric.ParseDoc(content); err != nil {
-		return fabric.Doc{}
-	}
-	doc = doc.Packed()
+	return d.stored(digest)
+}
+
+func (d *documents) stored(digest string) fabric.Doc {
+	doc := fabric.StoredDoc(digest, func() ([]byte, error) { return d.read(digest) })
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.cache[digest] = doc
-	d.mu.Unlock()
 	return doc
 }
 
-// keep forgets all documents in memory but those.
+func (d *documents) read(digest string) ([]byte, error) {
+	f, err := d.store.Open(digest)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// keep forgets all documents but those.
 func (d *documents) keep(used map[string]bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -171,36 +171,45 @@ func (f *fleet) applyAll() time.Duration {
 }
 
 // round reconciles all deployments as the daemon does after a poll, by looks of their own.
-func (f *fleet) round() (out []Decision) {
+func (f *fleet) round() []Decision {
+	f.t.Helper()
+	out := make([]Decision, len(f.names))
+	f.each(func(i int, d Decision) error { out[i] = d; return nil })
+	return out
+}
+
+func (f *fleet) each(see func(int, Decision) error) {
 	f.t.Helper()
 	f.mu.Lock()
 	for _, name := range f.names {
 		f.wrote[name] = time.Now() // no look from before
 	}
 	f.mu.Unlock()
-	out = make([]Decision, len(f.names))
 	var g errgroup.Group
 	g.SetLimit(workers)
 	for i, name := range f.names {
-		g.Go(func() (err error) {
-			out[i], err = f.Reconciler.reconcile(f.t.Context(), name, ask{})
-			return err
+		g.Go(func() error {
+			d, err := f.Reconciler.reconcile(f.t.Context(), name, ask{})
+			if err != nil {
+				return err
+			}
+			return see(i, d)
 		})
 	}
 	if err := g.Wait(); err != nil {
 		f.t.Fatal(err)
 	}
-	return out
 }
 
 // noop fails the test unless a round found nothing to do.
 func (f *fleet) noop() {
 	f.t.Helper()
-	for _, d := range f.round() {
+	f.each(func(_ int, d Decision) error {
 		if d.Phase != Sound || d.Plan.Digest != "" {
-			f.t.Fatalf("%s: %s: %s", d.Deployment, d.Phase, d.Result.Text)
+			return fmt.Errorf("%s: %s: %s", d.Deployment, d.Phase, d.Result.Text)
 		}
-	}
+		return nil
+	})
 }
 
 // close ends it as a stopping daemon does, and looks at what the workspace saw.

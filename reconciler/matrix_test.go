@@ -303,11 +303,8 @@ func TestExactlyOneJob(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						s := m.again(t, emulator.Unverified{ListLag: f.lag})
 						defer func() {
-							if t.Failed() { // else the bubble waits for it
+							if t.Failed() {
 								t.Logf("%s at request %d", f.name, k)
-								s.Reconciler.Close()
-								s.log.Close()
-								s.place.Close()
 							}
 						}()
 						var killed, hit atomic.Bool

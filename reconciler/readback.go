@@ -1,6 +1,8 @@
 package reconciler
 
 import (
+	"runtime"
+
 	"golang.org/x/sync/errgroup"
 
 	"selvage/fabric"
@@ -12,6 +14,9 @@ type reread struct {
 	fields []fabric.Field // that are still different
 	news   []fabric.Field // those of them that were not known to be unstable
 }
+
+// keptAtOnce is how many documents are kept at once after an apply: each waits for the disk.
+const keptAtOnce = 8
 
 // readBack keeps what a look says of each touched resource, and compares it with what was sent. Of a thousand
 // that is a second's work, so that it is divided among the processors.
@@ -27,7 +32,7 @@ func (rd *round) readBack(look *fabric.Live, touched []fabric.Change) ([]reread,
 	ids := rd.ids()
 	found := make([]reread, len(touched))
 	var g errgroup.Group
-	g.SetLimit(8)
+	g.SetLimit(max(keptAtOnce, runtime.GOMAXPROCS(0)))
 	for i, c := range touched {
 		a, owned := applied[c.Key]
 		if !owned || c.Action == fabric.Delete {
@@ -39,11 +44,16 @@ func (rd *round) readBack(look *fabric.Live, touched []fabric.Change) ([]reread,
 			continue
 		}
 		g.Go(func() (err error) {
-			live, sent := obj.Doc.Unpacked(), rd.documents.get(a.Sent).Unpacked()
+			live, sent := obj.Doc.Unpacked(), rd.documents.get(a.Sent)
 			if found[i].digest, err = rd.documents.put(live); err != nil {
 				return err
 			}
 			desired := r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { id, ok := ids[ref]; return id, ok }).ResolveAs(sent)
+			if o := desired.Origin(); o != "" && o == sent.Origin() {
+				desired = desired.Unpacked() // one decoding for both, and no reading
+				sent = desired
+			}
+			sent = sent.Unpacked()
 			desired, _ = desired.Keep(a.Kept)
 			rules := rd.Fabrics[rd.d.Fabric.Name].Rules(c.Kind)
 			desired = withPauses(rules, desired, rd.paused(r.Key))

@@ -73,6 +73,7 @@ func (r *Reconciler) flush() {
 	if len(r.releases) > 4*len(r.setup.Config.Deployments) {
 		clear(r.releases) // made again from what is in the store
 	}
+	r.outlines()
 }
 
 // encode is for our own types, which always encode.

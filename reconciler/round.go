@@ -43,6 +43,7 @@ type round struct {
 	descends   bool
 	passed     []string // commits of newer candidates, when a person asked for an older one
 	release    *artifacts.Release
+	outline    bool // release is its outline
 	partial    bool // the release may lack what is in git
 	live       *fabric.Live
 	desired    *fabric.Desired
@@ -149,7 +150,13 @@ func (rd *round) address() {
 	}
 }
 
+// keepDecision keeps what is asked for later, without the documents: those of a look would outlive it.
 func (r *Reconciler) keepDecision(d Decision) {
+	d.Plan.Changes = slices.Clone(d.Plan.Changes)
+	for i := range d.Plan.Changes {
+		c := &d.Plan.Changes[i]
+		c.Desired, c.Live, c.Sent, c.Blobs = fabric.Doc{}, fabric.Doc{}, fabric.Doc{}, nil
+	}
 	r.mu.Lock()
 	r.last[d.Deployment] = d
 	r.mu.Unlock()
@@ -311,7 +318,7 @@ func (rd *round) bindingOf(v Revision) fabric.Binding {
 }
 
 // render says what the release means here.
-func (rd *round) render() error {
+func (rd *round) render(ctx context.Context) error {
 	b := rd.bindingOf(rd.target)
 	binding := string(encode(b))
 	said := binding
@@ -323,6 +330,9 @@ func (rd *round) render() error {
 	last := rd.rendered[rd.name]
 	rd.mu.Unlock()
 	if last.terms != rd.terms[rd.name] || last.release != rd.release.Digest || last.binding != binding {
+		if err := rd.inFull(ctx); err != nil {
+			return err
+		}
 		desired, findings, err := rd.Fabrics[rd.d.Fabric.Name].Render(rd.release, b)
 		if err != nil {
 			return rd.fail(configs.NotRendered, err)
@@ -372,7 +382,7 @@ func (rd *round) whose(id string) string {
 
 // plan compares what should be with what is.
 func (rd *round) plan(ctx context.Context) error {
-	if err := rd.render(); err != nil {
+	if err := rd.render(ctx); err != nil {
 		return err
 	}
 	rd.note(rd.readings()...)

@@ -47,7 +47,7 @@ type sim struct {
 	git         map[fabric.Key]gitJob
 	r           *Reconciler
 	setup       *Setup
-	rows        map[[3]string][]byte // of the table
+	rows        map[fact][]byte // of the table
 	deployments []*simDeployment
 	docs        map[string]fabric.Doc
 	store       *artifacts.Store // empty: the documents are all in memory
@@ -62,7 +62,7 @@ var simKeys = []fabric.Key{"jobs/a", "jobs/b", "jobs/c", "jobs/d", "jobs/e", "jo
 const simHome, simAway = "4004", "1174" // fabric ids of the two fabrics
 
 func newSim(t *testing.T, seed uint64) *sim {
-	s := &sim{t: t, rnd: rand.New(rand.NewPCG(seed, 11)), now: noon, git: map[fabric.Key]gitJob{}, rows: map[[3]string][]byte{}, docs: map[string]fabric.Doc{}}
+	s := &sim{t: t, rnd: rand.New(rand.NewPCG(seed, 11)), now: noon, git: map[fabric.Key]gitJob{}, rows: map[fact][]byte{}, docs: map[string]fabric.Doc{}}
 	var err error
 	if s.store, err = artifacts.OpenStore(t.TempDir()); err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func (s *sim) restart() {
 	}
 	s.r = &Reconciler{Options: Options{Installation: inst}, state: newState(&table{}), documents: documents{store: s.store, cache: docs}, last: map[string]Decision{}}
 	for k, value := range s.rows {
-		if err := s.r.state.load(k[0], k[1], k[2], value); err != nil {
+		if err := s.r.state.load(k.kind, k.dep, k.key, value); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -103,14 +103,14 @@ func (s *sim) restart() {
 // save writes the pending rows, as a flush does.
 func (s *sim) save() {
 	t := s.r.state.table
-	for _, r := range t.pending {
-		if k := [3]string{r.kind, r.dep, r.key}; r.value == nil {
-			delete(s.rows, k)
+	for f, value := range t.pending {
+		if value == nil {
+			delete(s.rows, f)
 		} else {
-			s.rows[k] = r.value
+			s.rows[f] = value
 		}
 	}
-	t.pending = t.pending[:0]
+	clear(t.pending)
 }
 
 func (s *sim) once(in int) bool { return s.rnd.IntN(in) == 0 }

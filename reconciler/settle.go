@@ -240,7 +240,7 @@ func (rd *round) verifySettled(ctx context.Context) error {
 	if len(rd.settled) == 0 {
 		return nil
 	}
-	if err := rd.render(); err != nil {
+	if err := rd.render(ctx); err != nil {
 		return err
 	}
 	return rd.verify(ctx, touched(rd.settled))

@@ -22,14 +22,12 @@ const tableVersion = 2
 type table struct {
 	path    string
 	db      *sql.DB
-	pending []row
+	pending map[fact][]byte // what was last put, or nil to drop
 	seq     uint64
 }
 
-type row struct {
-	kind, dep, key string
-	value          []byte // nil to drop
-}
+// fact names a row.
+type fact struct{ kind, dep, key string }
 
 // open reads the table into s and returns the last entry that is in it. A table that can't be
 // read is replaced by an empty one.
@@ -122,10 +120,17 @@ func (t *table) put(kind, dep, key string, v any) {
 	if err != nil {
 		panic(err) // our own types; a map key or value that can't be JSON is a bug
 	}
-	t.pending = append(t.pending, row{kind, dep, key, b})
+	t.set(fact{kind, dep, key}, b)
 }
 
-func (t *table) drop(kind, dep, key string) { t.pending = append(t.pending, row{kind, dep, key, nil}) }
+func (t *table) drop(kind, dep, key string) { t.set(fact{kind, dep, key}, nil) }
+
+func (t *table) set(f fact, value []byte) {
+	if t.pending == nil {
+		t.pending = map[fact][]byte{}
+	}
+	t.pending[f] = value
+}
 
 func (t *table) cursor(seq uint64) { t.seq = seq }
 
@@ -139,11 +144,19 @@ func (t *table) flush() error {
 		return err
 	}
 	defer tx.Rollback()
-	for _, r := range t.pending {
-		if r.value == nil {
-			_, err = tx.Exec("DELETE FROM facts WHERE kind = ? AND deployment = ? AND key = ?", r.kind, r.dep, r.key)
+	put, err := tx.Prepare("INSERT INTO facts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value")
+	if err != nil {
+		return err
+	}
+	drop, err := tx.Prepare("DELETE FROM facts WHERE kind = ? AND deployment = ? AND key = ?")
+	if err != nil {
+		return err
+	}
+	for f, value := range t.pending {
+		if value == nil {
+			_, err = drop.Exec(f.kind, f.dep, f.key)
 		} else {
-			_, err = tx.Exec("INSERT INTO facts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", r.kind, r.dep, r.key, string(r.value))
+			_, err = put.Exec(f.kind, f.dep, f.key, string(value))
 		}
 		if err != nil {
 			return err
@@ -155,7 +168,7 @@ func (t *table) flush() error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	t.pending = t.pending[:0]
+	clear(t.pending)
 	return nil
 }
 

@@ -86,7 +86,7 @@ func (rd *round) readLate(ctx context.Context) error {
 	if len(late) == 0 {
 		return nil
 	}
-	if err := rd.render(); err != nil {
+	if err := rd.render(ctx); err != nil {
 		return err
 	}
 	slices.SortFunc(late, func(a, b fabric.Change) int { return cmp.Compare(a.Key, b.Key) })

@@ -192,6 +192,21 @@ type listed struct {
 	ID       json.Number     `json:"job_id"`
 	Settings json.RawMessage `json:"settings"`
 	HasMore  bool            `json:"has_more"` // a list of it goes on beyond this answer
+
+	head *head // what its settings say first; nil before they were looked into
+}
+
+// head is what has to be known of each job, of whoever it is.
+type head struct {
+	Name string         `json:"name"`
+	Tags map[string]any `json:"tags"`
+	err  error
+}
+
+func headOf(settings json.RawMessage) head {
+	var h head
+	h.err = json.Unmarshal(settings, &h)
+	return h
 }
 
 // list reads all pages. Its error means that there may be jobs that it did not see.
@@ -200,6 +215,9 @@ func (w *Workspace) list(ctx context.Context, query map[string]any) ([]listed, e
 	var jobs []listed
 	index := map[json.Number]int{}
 	tokens := map[string]bool{}
+	var heads errgroup.Group // of one page, while the service makes the next one
+	heads.SetLimit(1)
+	defer heads.Wait()
 	for range maxPages {
 		var page struct {
 			Jobs    []listed `json:"jobs"`
@@ -209,6 +227,17 @@ func (w *Workspace) list(ctx context.Context, query map[string]any) ([]listed, e
 		if err := w.get(ctx, listPath, query, &page); err != nil {
 			return nil, fmt.Errorf("list jobs: %w", err)
 		}
+		for i := range page.Jobs {
+			page.Jobs[i].head = &head{}
+		}
+		heads.Go(func() error {
+			for _, j := range page.Jobs {
+				if len(j.Settings) > 0 {
+					*j.head = headOf(j.Settings)
+				}
+			}
+			return nil
+		})
 		again := 0
 		for _, j := range page.Jobs {
 			if i, seen := index[j.ID]; seen { // jobs were made or deleted while we turned pages
@@ -226,7 +255,7 @@ func (w *Workspace) list(ctx context.Context, query map[string]any) ([]listed, e
 			if page.HasMore {
 				return nil, fmt.Errorf("list jobs: the workspace says that there are more after %d jobs, and not where", len(jobs))
 			}
-			return jobs, nil
+			return jobs, heads.Wait()
 		}
 		if tokens[page.Next] {
 			return nil, fmt.Errorf("list jobs: the workspace gives the same page twice, after %d jobs", len(jobs))
@@ -247,15 +276,16 @@ func (w *Workspace) object(j listed, whole bool) (fabric.Object, error) {
 	if len(j.Settings) == 0 {
 		return o, fmt.Errorf("read job %s: it has no settings", id)
 	}
-	var head struct {
-		Name string         `json:"name"`
-		Tags map[string]any `json:"tags"`
+	h := j.head
+	if h == nil {
+		first := headOf(j.Settings)
+		h = &first
 	}
-	if err := json.Unmarshal(j.Settings, &head); err != nil {
-		return o, fmt.Errorf("read job %s: %w", id, err)
+	if h.err != nil {
+		return o, fmt.Errorf("read job %s: %w", id, h.err)
 	}
-	o.Name = head.Name
-	o.Mark, o.Managed = markOf(head.Tags)
+	o.Name = h.Name
+	o.Mark, o.Managed = markOf(h.Tags)
 	if !o.Managed && !whole {
 		return o, nil
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -146,8 +148,8 @@ func (l *intentLog) check(id string) error {
 }
 
 func (l *intentLog) knows(id string) bool {
-	for _, text := range l.files {
-		if mentions(text, id) {
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(l.files))) { // the newest first: names count up
+		if mentions(l.files[name], id) {
 			return true
 		}
 	}

@@ -106,9 +106,17 @@ func (w *Workspace) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	send(rw, r, ans, f)
 }
 
-// serve runs the handler, with the fault before or after it.
+// serve runs the handler in the middle of the latency.
 func (w *Workspace) serve(ctx context.Context, c *call, f *Fault) answer {
-	wait(ctx, w.o.Latency)
+	due := time.Now().Add(w.o.Latency)
+	wait(ctx, w.o.Latency/2)
+	ans := w.answer(ctx, c, f)
+	wait(ctx, time.Until(due))
+	return ans
+}
+
+// answer runs the handler, with the fault before or after it.
+func (w *Workspace) answer(ctx context.Context, c *call, f *Fault) answer {
 	if f == nil {
 		return w.handle(c)
 	}

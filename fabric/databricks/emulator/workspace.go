@@ -88,7 +88,7 @@ type Options struct {
 	RunTime    time.Duration             // of a simulated run; default 2 s
 	EndTime    time.Duration             // from the cancel of a run until it has ended; default none
 	Limits     map[string]Limit          // by endpoint, as "jobs/create" or "workspace/import"; "*" for all together
-	Latency    time.Duration             // of every answer
+	Latency    time.Duration             // of every answer, our own work on it included
 	Principals []string                  // users, groups and service principals that exist; nil: any does
 	Lenient    bool                      // accept what only our caution rejects, see Strictness above
 	// IntentLog is a folder. Where set, a request that changes anything must carry the header
