@@ -190,6 +190,7 @@ func (f *fleet) each(see func(int, Decision) error) {
 	for i, name := range f.names {
 		g.Go(func() error {
 			d, err := f.Reconciler.reconcile(f.t.Context(), name, ask{})
+			tend()
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -59,6 +60,7 @@ type site struct {
 	*Setup // that it began with
 	log    *ledger.Log
 	place  *databricks.Workspace
+	guard  sync.Once
 }
 
 const standardYAML = `
@@ -261,17 +263,17 @@ func (s *site) open() {
 		Builder: artifacts.NewBuilder(blobs, filepath.Join(config.State, "built"), []string{"/proc/self/exe", artifacts.EvalChildArg}),
 	}, s.Setup)
 	check(err)
-	// A test that stops halfway would leave goroutines in its bubble, whose end then hides why.
-	r, log, place := s.Reconciler, s.log, s.place
-	s.t.Cleanup(func() {
-		if !s.t.Failed() {
-			return
-		}
-		r.Close()
-		log.Close()
-		if place != nil {
-			place.Close()
-		}
+	s.guard.Do(func() { // a test that stops halfway would leave goroutines in its bubble, whose end then hides why
+		s.t.Cleanup(func() {
+			if !s.t.Failed() {
+				return
+			}
+			s.Reconciler.Close()
+			s.log.Close()
+			if s.place != nil {
+				s.place.Close()
+			}
+		})
 	})
 }
 

@@ -130,6 +130,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 					return
 				}
 				r.queue.done(name, r.serve(ctx, name))
+				tend()
 			}
 		})
 	}

@@ -16,6 +16,7 @@ import (
 
 	"selvage/fabric/databricks"
 	"selvage/fabric/databricks/emulator"
+	"selvage/gitwatch"
 )
 
 // bundlesRequests are how many requests the vendor's bundles make for 1,000 jobs that have not changed, without
@@ -119,12 +120,17 @@ func BenchmarkFirstDeploy(b *testing.B) {
 	b.ReportMetric(float64(took)/(float64(bare)/float64(b.N)), "times-bare-requests")
 }
 
-// Ten thousand jobs in fifty deployments of one fabric, converged: a round of all of them.
+// Ten thousand jobs in fifty deployments of one fabric, converged: a round of all of them, by a daemon that was started
+// anew.
 func BenchmarkFabric(b *testing.B) {
 	const projects, jobs = 50, 200
 	const mostRequests, mostMB = 110, 400
 	f := newFleet(b, fleetOf{projects: projects, jobs: jobs, lists: true}, emulator.Options{})
 	first := peak(b, func() { f.applyAll() })
+	f.again(false)
+	if _, err := f.Repositories["p00"].Poll(b.Context(), []gitwatch.Follow{follow(f.Config.Deployments[0])}); err != nil {
+		b.Fatal(err)
+	}
 	f.noop()
 	f.emulated.resetJournal()
 	rounds := 0

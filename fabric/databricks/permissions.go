@@ -132,7 +132,7 @@ func (w *Workspace) readAccess(ctx context.Context, id string) (fabric.Doc, erro
 	}
 	return fabric.NewDoc(map[string]any{
 		"job_id": json.Number(id), accessField: direct.list(), "inherited": inherited.list(), "deployer": map[string]any{deployer: me},
-	}), nil
+	}).Packed(), nil
 }
 
 // asDeclared reports that a live list is as desired.
