@@ -56,13 +56,13 @@ func Compare(c Comparison) (fields []Field, labels int) {
 	if c.Rules.Implied != nil {
 		c.Live, c.Read = c.Rules.Implied(c.Desired, c.Live), c.Rules.Implied(c.Desired, c.Read)
 	}
-	w := walk{Comparison: c}
 	desired := c.Desired.Unpacked()
-	sent := desired
-	if origin := desired.Origin(); origin == "" || origin != c.Sent.Origin() {
-		sent = c.Sent
+	if origin := desired.Origin(); origin != "" && origin == c.Sent.Origin() {
+		c.Sent = desired // decoded once
 	}
-	w.object(place{}, desired.content(), c.Live.content(), sent.content(), c.Read.content())
+	c.Sent, c.Read = c.Sent.Unpacked(), c.Read.Unpacked()
+	w := walk{Comparison: c}
+	w.object(place{}, desired.content(), c.Live.content(), c.Sent.content(), c.Read.content())
 	slices.SortFunc(w.fields, func(a, b Field) int { return strings.Compare(a.Path, b.Path) })
 	return w.fields, w.labels
 }

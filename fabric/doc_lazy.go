@@ -25,7 +25,8 @@ func LazyDoc(text []byte, decode func(text []byte) Doc) Doc {
 }
 
 // StoredDoc is the document of that digest, whose canonical text read gets from wherever it is kept, whenever the document
-// is looked into. Where it can't be read any more it is an empty object. read may be called by several at once.
+// is looked into. Where it can't be read any more there is nothing in it, and Unpacked it is the zero Doc. read may be
+// called by several at once.
 func StoredDoc(digest string, read func() ([]byte, error)) Doc {
 	return Doc{lazy: &lazy{
 		load: func() map[string]any {
@@ -34,7 +35,7 @@ func StoredDoc(digest string, read func() ([]byte, error)) Doc {
 					return d.root
 				}
 			}
-			return map[string]any{}
+			return nil
 		},
 		origin: func() string { return digest },
 		exact:  true,
@@ -64,7 +65,9 @@ func (d Doc) Packed() Doc {
 // Unpacked is the same document, decoded once for all looks into it to come. Its origin stays.
 func (d Doc) Unpacked() Doc {
 	if d.lazy != nil && d.root == nil {
-		d.root = d.lazy.load()
+		if d.root = d.lazy.load(); d.root == nil {
+			return Doc{}
+		}
 	}
 	return d
 }

@@ -60,6 +60,8 @@ type Census struct {
 	Ours   int `json:"ours"`   // of this installation, of all its deployments
 	Others int `json:"others"` // of other installations
 	Free   int `json:"free"`   // without a mark: made by hand, or by another tool
+	// Unseen says why there may be more, as Live.Unseen.
+	Unseen string `json:"unseen,omitempty"`
 }
 
 // Total is how many resources there are.
@@ -67,7 +69,7 @@ func (c Census) Total() int { return c.Ours + c.Others + c.Free }
 
 // Census counts what was seen.
 func (l *Live) Census(installation string) Census {
-	c := Census{Ours: l.marks[installation], Free: l.marks[""]}
+	c := Census{Ours: l.marks[installation], Free: l.marks[""], Unseen: l.Unseen}
 	for _, n := range l.marks {
 		c.Others += n
 	}

@@ -64,8 +64,12 @@ func (s screen) planHead(b *strings.Builder, d reconciler.Decision, now reconcil
 // census says whose the jobs on the fabric are.
 func (s screen) census(d reconciler.Decision) string {
 	c := *d.Seen
+	more := ""
+	if c.Unseen != "" {
+		more = "; there may be more, which selvage can't see"
+	}
 	if c.Total() == 0 {
-		return "no jobs"
+		return "no jobs" + more
 	}
 	parts := []string{"none of this deployment"}
 	if n := d.Plan.Owned; n > 0 {
@@ -80,7 +84,7 @@ func (s screen) census(d reconciler.Decision) string {
 	if c.Free > 0 {
 		parts = append(parts, fmt.Sprintf("%d that selvage does not manage and leaves alone", c.Free))
 	}
-	return plural(c.Total(), "job") + ": " + strings.Join(parts, ", ")
+	return plural(c.Total(), "job") + ": " + strings.Join(parts, ", ") + more
 }
 
 // changes lists what changes, then how much does not.

@@ -17,13 +17,16 @@ func cmdWorkspace(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 1, 1, "workspace NAME")
 	s := sceneOf(ts)
 	token := "canary-" + args[0] + "-token"
-	w := emulator.New(emulator.Options{Token: token, IntentLog: filepath.Join(s.dir, "state", ledgerDir)})
+	const guest = "guest@shop.example" // is no admin
+	w := emulator.New(emulator.Options{Token: token, Users: map[string]string{token + "-of-guest": guest}, Guests: map[string][]string{guest: {"users"}},
+		IntentLog: filepath.Join(s.dir, "state", ledgerDir)})
 	url, stop, err := w.Start()
 	ts.Check(err)
 	ts.Defer(stop)
 	s.places[args[0]] = w
 	s.setenv(ts, strings.ToUpper(args[0])+"_URL", url)
 	s.setenv(ts, strings.ToUpper(args[0])+"_TOKEN", token)
+	s.setenv(ts, strings.ToUpper(args[0])+"_GUEST", token+"-of-guest")
 }
 
 func (s *scene) place(ts *testscript.TestScript, name string) *emulator.Workspace {
