@@ -263,7 +263,8 @@ func TestUnstableOverAThousandRounds(t *testing.T) {
 				s.workspace.ResetJournal()
 				on = true
 				others := 0
-				for i := range 1000 {
+				const tenth = 100 / stride
+				for i := range 10 * tenth {
 					time.Sleep(5 * time.Minute)
 					if i == 3 && tt.fault != nil { // the first look at a reset succeeds, those after it do not
 						s.workspace.ClearFaults()
@@ -273,10 +274,10 @@ func TestUnstableOverAThousandRounds(t *testing.T) {
 						s.workspace.Fault(f)
 						s.workspace.Fault(emulator.Fault{Pattern: "GET /api/2.2/jobs/*", Times: -1, Hook: meddle})
 					}
-					if i == 300 || i == 600 {
-						s.again(i == 600)
+					if i == 3*tenth || i == 6*tenth {
+						s.again(i == 6*tenth)
 					}
-					if i == 450 || i == 750 {
+					if i == 9*tenth/2 || i == 15*tenth/2 {
 						s.patch("daily_revenue", `{"timeout_seconds":77}`)
 						others++
 					}
@@ -468,7 +469,7 @@ func TestFaultsOfARestart(t *testing.T) {
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			for k, more := 0, true; more; k++ {
+			for k, more := 0, true; more; k += stride {
 				synctest.Test(t, func(t *testing.T) {
 					s := newBubbleSite(t, emulator.Options{})
 					s.stream()

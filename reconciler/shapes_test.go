@@ -59,6 +59,9 @@ func shapeWorlds() []shapeWorld {
 	worlds[0].edits, worlds[0].heals, worlds[0].takes = 1000, 3, 2
 	worlds[1].edits, worlds[1].heals, worlds[1].takes = 40, 2, 1 // with policies
 	worlds[6].heals, worlds[6].takes = 2, 1                      // unlikely
+	if reconciler.UnderRace {
+		worlds = worlds[6:7]
+	}
 	return append(worlds, shapeWorld{name: "large", o: emulator.Options{}, large: true, says: configs.ManagedByDescription})
 }
 
@@ -88,6 +91,9 @@ func TestShapes(t *testing.T) {
 	})
 	if total.deployed > 1000 && (total.edits < 10_000 || total.healed < 1000 || total.ignored < 500) {
 		t.Errorf("too little was edited: %+v", total)
+	}
+	if reconciler.UnderRace {
+		return
 	}
 	shapesReport(t, "shapes: %d definitions in %d workspaces in %.0f s: %d deployed, %d refused as expected, %d live edits planned for (%d of them no drift, %d refused by the workspace), %d put right, %d fields taken out of definitions",
 		len(shapes), len(shapeWorlds()), time.Since(began).Seconds(), total.deployed, total.refused, total.edits, total.ignored, total.rejected, total.healed, total.removed)
