@@ -80,10 +80,14 @@ func (rd *round) inFull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if m.release.Digest != rd.release.Digest { // what was planned and approved is another one
-		return rd.fail(configs.NotBuilt, fmt.Errorf("%s: the same commit was built as %.12s before and as %.12s now", rd.target, rd.release.Digest, m.release.Digest))
+	key := rd.builds[rd.d.Project.Name] + "\x00" + rd.target.Commit
+	if m.release.Digest != rd.release.Digest { // as after a tag was moved in a repository whose pipelines it runs
+		rd.mu.Lock()
+		delete(rd.releases, key)
+		rd.mu.Unlock()
+		return rd.fail(configs.NotBuilt, fmt.Errorf("%s: the same commit was built as %.12s before and as %.12s now: the next round goes by that", rd.target, rd.release.Digest, m.release.Digest))
 	}
-	rd.keepRelease(rd.builds[rd.d.Project.Name]+"\x00"+rd.target.Commit, m)
+	rd.keepRelease(key, m)
 	rd.release, rd.outline = m.release, false
 	return nil
 }
