@@ -469,7 +469,7 @@ func TestFaultsOfARestart(t *testing.T) {
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			for k, more := 0, true; more; k += stride {
+			for k, more := 0, true; more; k++ {
 				synctest.Test(t, func(t *testing.T) {
 					s := newBubbleSite(t, emulator.Options{})
 					s.stream()

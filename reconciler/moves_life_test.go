@@ -65,7 +65,7 @@ func TestEveryFaultAtEveryRequestOfAMove(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			tried := 0
-			for k, more := 0, true; more; k += stride {
+			for k, more := 0, true; more; k++ {
 				synctest.Test(t, func(t *testing.T) {
 					more = moveFaultAt(t, f.fault, k, f.kill)
 				})

@@ -361,7 +361,7 @@ func TestEveryFaultAtAccessLists(t *testing.T) {
 			t.Run(method+" "+f.name, func(t *testing.T) {
 				t.Parallel()
 				tried := 0
-				for k, more := 0, true; more; k += stride {
+				for k, more := 0, true; more; k++ {
 					synctest.Test(t, func(t *testing.T) {
 						more = accessFaultAt(t, method, f.fault, k, f.kill)
 					})

@@ -6,5 +6,5 @@ package reconciler
 // as a whole without it: see the Makefile.
 const UnderRace = true
 
-// stride is from one position of a matrix of faults to the next.
+// stride is from one fault, or one position, of a matrix to the next.
 const stride = 4

@@ -434,7 +434,7 @@ func (s *site) inForce() *Setup {
 // configuration makes no job twice.
 func TestReloadDuringApply(t *testing.T) {
 	t.Parallel()
-	for k, more := 0, true; more; k += stride {
+	for k, more := 0, true; more; k++ {
 		synctest.Test(t, func(t *testing.T) {
 			s := newBubbleSite(t, emulator.Options{})
 			s.edit("poll: 1s", "poll: 1h")
