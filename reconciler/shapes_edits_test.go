@@ -12,6 +12,7 @@ import (
 type edit struct {
 	what string
 	kind string // what it does, and at which place
+	way  []any  // to the place
 	do   func(settings map[string]any)
 }
 
@@ -33,7 +34,7 @@ func editsOf(settings map[string]any) []edit {
 	var edits []edit
 	add := func(what string, way []any, value any) {
 		way = slices.Clone(way)
-		edits = append(edits, edit{fmt.Sprintf("%s at %v", what, way), what + placeOf(way), func(s map[string]any) { putAt(s, way, value) }})
+		edits = append(edits, edit{fmt.Sprintf("%s at %v", what, way), what + placeOf(way), way, func(s map[string]any) { putAt(s, way, value) }})
 	}
 	var visit func(way []any, at string, v any)
 	visit = func(way []any, at string, v any) {

@@ -234,9 +234,13 @@ func (x *shapeSite) plansEdits(live []shape, n *shapeCounts) map[fabric.Key][]ed
 		// What most jobs have in common is edited in a few of them. A cluster's fields depend on each other.
 		kept := 0
 		edits = slices.DeleteFunc(edits, func(e edit) bool {
-			tried[e.kind]++
+			kind := e.kind
+			if valueAt(asked, e.way) == nil { // what nobody asked for is another matter
+				kind += " unasked"
+			}
+			tried[kind]++
 			kept++
-			return kept > 10 && tried[e.kind] > alike && !strings.Contains(e.kind, "new_cluster")
+			return kept > 10 && tried[kind] > alike && !strings.Contains(kind, "new_cluster")
 		})
 		for _, e := range edits[:min(most, len(edits))] {
 			if err := x.e.EditJob(x.id(k), e.do); err != nil {
