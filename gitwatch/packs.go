@@ -59,7 +59,7 @@ func addPack(dir string, write func(*filesystem.Storage) error) error {
 	if err := os.MkdirAll(packDir(incoming), 0o750); err != nil {
 		return err
 	}
-	s := storage(incoming, newCache())
+	s := storage(incoming)
 	if err := errors.Join(write(s), s.ObjectStorage.Close()); err != nil {
 		return errors.Join(err, os.RemoveAll(incoming))
 	}
@@ -124,7 +124,7 @@ func mergePacks(dir string) error {
 	if err != nil || len(small) < 2 {
 		return err
 	}
-	s := storage(dir, newCache())
+	s := storage(dir)
 	defer s.ObjectStorage.Close()
 	var ids []plumbing.Hash
 	seen := map[plumbing.Hash]bool{}

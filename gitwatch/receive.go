@@ -30,7 +30,7 @@ func runFetch(ctx context.Context, req fetchRequest) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	s := storage(req.Dir, newCache())
+	s := storage(req.Dir)
 	defer s.ObjectStorage.Close()
 	for _, ref := range req.Refs {
 		if oddRefName(ref.Name) != "" || !isObjectID(ref.Object) {

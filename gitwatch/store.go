@@ -34,18 +34,12 @@ type store struct {
 	open *filesystem.Storage // nil until needed
 }
 
-var errDamaged = errors.New("the mirror is damaged")
-
 func newStore(dir string) *store { return &store{dir: dir} }
 
-// readLast are the objects that stores read last, of all mirrors: an id says what the content is, wherever it lies.
-var readLast = newCache()
-
-func newCache() cache.Object { return cache.NewObjectLRU(8 * cache.MiByte) }
-
 // storage opens what packs are in dir now. Its few open files are closed by Close.
-func storage(dir string, objects cache.Object) *filesystem.Storage {
-	return filesystem.NewStorageWithOptions(osfs.New(dir), objects, filesystem.Options{MaxOpenDescriptors: 4})
+func storage(dir string) *filesystem.Storage {
+	return filesystem.NewStorageWithOptions(osfs.New(dir), cache.NewObjectLRU(4*cache.MiByte),
+		filesystem.Options{MaxOpenDescriptors: 4})
 }
 
 func (s *store) close() {
@@ -91,7 +85,7 @@ func (s *store) with(id string, do func(*filesystem.Storage) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
-		s.open = storage(s.dir, readLast)
+		s.open = storage(s.dir)
 	}
 	err := do(s.open)
 	var limit *LimitError
@@ -99,10 +93,7 @@ func (s *store) with(id string, do func(*filesystem.Storage) error) error {
 		return err
 	}
 	s.closeLocked()
-	if errors.Is(err, errDamaged) { // perhaps another mirror is, and what it gave is remembered
-		readLast.Clear()
-	}
-	s.open = storage(s.dir, readLast)
+	s.open = storage(s.dir)
 	if err = do(s.open); err == nil || errors.As(err, &limit) {
 		return err
 	}
@@ -135,7 +126,7 @@ func readObject(s *filesystem.Storage, id plumbing.Hash, max int64) (plumbing.Ob
 		return 0, nil, err
 	}
 	if got := plumbing.ComputeHash(obj.Type(), content); got != id {
-		return 0, nil, fmt.Errorf("its content has the id %s: %w; delete the folder, and the next poll makes it anew", got, errDamaged)
+		return 0, nil, fmt.Errorf("its content has the id %s: the mirror is damaged; delete the folder, and the next poll makes it anew", got)
 	}
 	return obj.Type(), content, nil
 }
