@@ -17,6 +17,9 @@ type Object struct {
 	URL     string
 	Managed bool // a mark of some installation stands on it
 	Unread  bool // it is there with that mark, and what it holds could not be read: Doc is zero
+	// Wrote is the nonce of the intent that wrote it last, as the resource itself says; empty where it says nothing. It
+	// stands beside the mark, and is how an open intent proves to have been carried out. What is attached says nothing.
+	Wrote string
 	// Notes are what was odd about reading it.
 	Notes []configs.Finding
 	// Read is when an attached object was read: those are read in turns. Of others it is zero.

@@ -115,7 +115,7 @@ func (rd *round) becameAttached(i openIntent, n int) (fabric.Result, bool) {
 	left := rd.state.applied[rd.name][to].ID != i.ID // what it is attached to is no longer ours, or was made anew
 	rd.mu.Unlock()
 	switch {
-	case seen == fabric.Present && rd.matches(i, n, obj):
+	case seen == fabric.Present && rd.matches(i, n, obj): // it has no place for who wrote it
 		r.Status = fabric.Done
 	case seen == fabric.Unknown && !left || rd.live.At.Sub(i.At) < intentGrace:
 		return fabric.Result{}, false
@@ -123,4 +123,14 @@ func (rd *round) becameAttached(i openIntent, n int) (fabric.Result, bool) {
 		r.Status, r.Err = fabric.Later, errNotSeen
 	}
 	return r, true
+}
+
+// matches reports that the live object is what the intent sent.
+func (rd *round) matches(i openIntent, n int, obj fabric.Object) bool {
+	sent := rd.documents.get(at(i.Sent, n))
+	if sent.IsZero() {
+		return false
+	}
+	fields, labels := fabric.Compare(fabric.Comparison{Rules: rd.Fabrics[rd.d.Fabric.Name].Rules(i.Kind), Desired: sent, Live: obj.Doc})
+	return len(fields)+labels == 0
 }

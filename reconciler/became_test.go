@@ -20,6 +20,13 @@ func TestBecame(t *testing.T) {
 	made := job("1", fabric.MarkOf(inst, owner, nonce))
 	before := job("1", fabric.MarkOf(inst, owner, "n0000001"))
 	copied := job("2", fabric.MarkOf(inst, owner, nonce))
+	wrote := func(o fabric.Object, by string) fabric.Object {
+		o.Wrote = by
+		return o
+	}
+	written, others := wrote(before, nonce), wrote(before, "n0000001")
+	moved := others
+	moved.Mark = fabric.MarkOf(inst, fabric.Owner{Deployment: dep, Key: "b"}, "n0000001")
 	const soon, later = intentGrace - time.Second, intentGrace
 	for _, tt := range []struct {
 		name    string
@@ -49,6 +56,20 @@ func TestBecame(t *testing.T) {
 		{name: "not listed is not deleted", action: fabric.Delete, look: later, open: true},
 		{name: "there still, so soon", action: fabric.Delete, look: soon, seen: []fabric.Object{before}, open: true},
 		{name: "there still", action: fabric.Delete, look: later, seen: []fabric.Object{before}, want: fabric.Later},
+
+		{name: "written", action: fabric.Update, look: soon, seen: []fabric.Object{written}, want: fabric.Done},
+		{name: "written, seen on one of the pages", action: fabric.Update, look: soon, partial: true, seen: []fabric.Object{written}, want: fabric.Done},
+		{name: "not written so soon", action: fabric.Update, look: soon, seen: []fabric.Object{others}, open: true},
+		{name: "not written", action: fabric.Update, look: later, seen: []fabric.Object{others}, want: fabric.Later},
+		{name: "nobody says who wrote it", action: fabric.Update, look: later, seen: []fabric.Object{before}, want: fabric.Later},
+		{name: "written, and not ours any more", action: fabric.Update, look: later, seen: []fabric.Object{wrote(job("1", fabric.MarkOf("inst0002", owner, nonce)), nonce)}, open: true},
+		{name: "a copy of it was not written", action: fabric.Update, look: later, seen: []fabric.Object{others, wrote(copied, nonce)}, want: fabric.Later},
+		{name: "not to be seen whether written", action: fabric.Update, look: later, open: true},
+		{name: "gone, so that nothing was written", action: fabric.Update, look: later, gone: []string{"1"}, want: fabric.Later},
+		{name: "put into quarantine", action: fabric.Quarantine, look: soon, seen: []fabric.Object{written}, want: fabric.Done},
+		{name: "not put into quarantine", action: fabric.Quarantine, look: later, seen: []fabric.Object{others}, want: fabric.Later},
+		{name: "paused to leave", action: fabric.Leave, look: soon, seen: []fabric.Object{written}, want: fabric.Done},
+		{name: "moved to another key since", action: fabric.Update, look: later, seen: []fabric.Object{moved}, open: true},
 
 		{name: "handed back", action: fabric.Disown, look: soon, seen: []fabric.Object{job("1", fabric.Mark{})}, want: fabric.Done},
 		{name: "handed back, or not listed", action: fabric.Disown, look: later, open: true},

@@ -159,6 +159,45 @@ func TestPauseStands(t *testing.T) {
 	})
 }
 
+// Somebody pauses a job after a write whose answer, and the daemon, were lost, before anybody looked: the pause stands, over
+// the next release too, and is no field that does not stay.
+func TestPauseBeforeTheLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := appliedSite(t, emulator.Options{})
+		s.workspace.Fault(emulator.Fault{Pattern: resets, Reset: true, After: true, Hook: func() {
+			s.log.Close()
+			s.patch("daily_revenue", `{"schedule":{"pause_status":"PAUSED"}}`)
+		}})
+		s.replace(revenue, `"max_retries" : 0`, `"max_retries" : 1`)
+		s.commit("HelloSelvage/1.1.0")
+		time.Sleep(time.Minute)
+		s.try()
+		s.Reconciler.Close()
+		s.place.Close()
+		s.log.Close()
+		time.Sleep(time.Hour)
+		s.open()
+		for n, release := range []string{"HelloSelvage/1.1.0", "HelloSelvage/1.2.0"} {
+			d := s.round()
+			s.verified(d)
+			if d.Revision.Name != release || s.workspace.Count(resets) != n+1 || s.setting("daily_revenue", "schedule", "pause_status") != `"PAUSED"` {
+				t.Errorf("%s after %d resets: %s", d.Revision.Name, s.workspace.Count(resets), s.setting("daily_revenue", "schedule"))
+			}
+			i := slices.IndexFunc(d.Plan.Changes, func(c fabric.Change) bool { return c.Key == "jobs/daily_revenue" })
+			if c := d.Plan.Changes[i]; c.Reason.Code != configs.PausedByHand {
+				t.Errorf("%s: %s", release, c.Reason.Text)
+			}
+			if n == 0 {
+				s.replace(revenue, `"max_retries" : 1`, `"max_retries" : 2`)
+				s.commit("HelloSelvage/1.2.0")
+				time.Sleep(time.Minute)
+			}
+		}
+		s.shut()
+		s.sound()
+	})
+}
+
 // Somebody else sets a field every minute. It is put right once, then there is an alarm with the likely cause, and no request more,
 // while the rest goes on being put right. It ends when the other one stops and a person applies.
 func TestOtherWriterIsLeftAlone(t *testing.T) {
@@ -221,21 +260,28 @@ func TestOtherWriterIsLeftAlone(t *testing.T) {
 }
 
 // A field never stays as it is written, or is another one at each look. Over a thousand rounds, with the daemon started anew, the look
-// after the write lost, and other drift put right between: one reset is spent on it, and one sentence.
+// after the write lost, or the answer to the write with it, and other drift put right between: one reset is spent on it, and
+// one sentence.
 func TestUnstableOverAThousandRounds(t *testing.T) {
+	noAnswer := emulator.Fault{Pattern: resets, Reset: true, After: true}
+	noLook := emulator.Fault{Pattern: "GET /api/2.2/jobs/get", Status: 500, Offset: 1, Times: 8, After: true} // the first is before the write
 	for _, tt := range []struct {
 		name   string
 		always bool // from the beginning: creating the job left it different
 		value  func(look int) int
-		fault  *emulator.Fault
-		most   int // resets that are spent on it
+		faults []emulator.Fault // of the round that first sees it
+		killed bool             // by the reset, and not started again for hours
+		most   int              // resets that are spent on it
 	}{
 		{name: "never stays", value: func(int) int { return 9 }, most: 1},
 		{name: "never stays from the beginning", always: true, value: func(int) int { return 9 }, most: 0},
 		{name: "another one at each look", value: func(look int) int { return 2 + look%900 }, most: 1},
 		{name: "another one at each look, from the beginning", always: true, value: func(look int) int { return 2 + look%900 }, most: 0},
 		{name: "the look after the write fails", value: func(look int) int { return 2 + look%900 }, most: 1,
-			fault: &emulator.Fault{Pattern: "GET /api/2.2/jobs/get", Status: 500, Times: 8, After: true}},
+			faults: []emulator.Fault{noLook}},
+		{name: "the answer to the write is lost", value: func(int) int { return 9 }, most: 1, faults: []emulator.Fault{noAnswer}},
+		{name: "the answer and the looks after it are lost", value: func(int) int { return 9 }, most: 1, faults: []emulator.Fault{noAnswer, noLook}},
+		{name: "killed by the write", value: func(int) int { return 9 }, most: 1, faults: []emulator.Fault{noAnswer}, killed: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -266,12 +312,15 @@ func TestUnstableOverAThousandRounds(t *testing.T) {
 				const tenth = 100 / stride
 				for i := range 10 * tenth {
 					time.Sleep(5 * time.Minute)
-					if i == 3 && tt.fault != nil { // the first look at a reset succeeds, those after it do not
+					if i == 3 && tt.faults != nil {
 						s.workspace.ClearFaults()
-						f := *tt.fault
-						f.Hook = meddle
-						f.Offset = 1
-						s.workspace.Fault(f)
+						for _, f := range tt.faults {
+							f.Hook = meddle
+							if tt.killed {
+								f.Hook = func() { s.log.Close() }
+							}
+							s.workspace.Fault(f)
+						}
 						s.workspace.Fault(emulator.Fault{Pattern: "GET /api/2.2/jobs/*", Times: -1, Hook: meddle})
 					}
 					if i == 3*tenth || i == 6*tenth {
@@ -281,12 +330,15 @@ func TestUnstableOverAThousandRounds(t *testing.T) {
 						s.patch("daily_revenue", `{"timeout_seconds":77}`)
 						others++
 					}
-					if tt.fault != nil && i < 3 {
-						on = false
-					} else {
-						on = true
-					}
+					on = tt.faults == nil || i >= 3
 					s.try()
+					if i == 3 && tt.killed {
+						s.Reconciler.Close()
+						s.place.Close()
+						s.log.Close()
+						time.Sleep(5 * time.Hour)
+						s.open()
+					}
 				}
 				if n := s.workspace.Count(resets); n != tt.most+others {
 					t.Errorf("%d resets, %d of them for other drift", n, others)

@@ -52,12 +52,15 @@ type Applied struct {
 	// mark of ours, and Read is what the person accepted.
 	Adopted bool          `json:"adopted,omitempty"`
 	Kept    []fabric.Kept `json:"kept,omitempty"`
-	// Wrote is when the outcome of the last write was known.
-	Wrote    time.Time         `json:"wrote,omitzero"`
+	// Wrote is the nonce of the intent that wrote it last, which the resource itself says too, but for what is attached.
+	Wrote    string            `json:"wrote,omitempty"`
 	Healed   map[string]Healed `json:"healed,omitempty"` // fields that were put right lately, by path
 	Unstable *Unstable         `json:"unstable,omitempty"`
 	Restart  *DueRestart       `json:"restart,omitempty"`
 }
+
+// shows reports that a live resource is as we wrote it last, or as others edited that.
+func (a Applied) shows(o fabric.Object) bool { return a.Wrote != "" && a.Wrote == o.Wrote }
 
 type tagSeen struct {
 	Repository string `json:"repository"`

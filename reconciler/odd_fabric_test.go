@@ -23,7 +23,7 @@ var usual = map[string]bool{
 	"format": true, "job_cluster_key": true, "max_concurrent_runs": true, "max_retries": true, "node_type_id": true, "num_workers": true,
 	"queue": true, "run_if": true, "spark_version": true, "timeout_seconds": true, "webhook_notifications": true, "entry_point": true,
 	"notification_settings": true, "min_retry_interval_millis": true, "retry_on_timeout": true, "task_key": true,
-	"selvage-installation": true, "selvage-deployment": true, "selvage-key": true, "selvage-nonce": true,
+	"selvage-installation": true, "selvage-deployment": true, "selvage-key": true, "selvage-nonce": true, "selvage-wrote": true,
 }
 
 // workspaceHolds reports what is in the workspace: files with what they hold if it is text, and jobs.

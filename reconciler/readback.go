@@ -1,7 +1,9 @@
 package reconciler
 
 import (
+	"encoding/json"
 	"runtime"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -43,11 +45,11 @@ func (rd *round) readBack(look *fabric.Live, touched []fabric.Change) ([]reread,
 		if presence != fabric.Present || wanted != fabric.Present || c.Action.Rests() {
 			continue
 		}
+		if !a.Kind.Attached() && !a.shows(obj) { // as it was before we wrote it, or as others wrote it since
+			continue
+		}
 		g.Go(func() (err error) {
 			live, sent := obj.Doc.Unpacked(), rd.documents.get(a.Sent)
-			if found[i].digest, err = rd.documents.put(live); err != nil {
-				return err
-			}
 			desired := r.Doc.Resolve(func(ref fabric.Ref) (any, bool) { id, ok := ids[ref]; return id, ok }).ResolveAs(sent)
 			if o := desired.Origin(); o != "" && o == sent.Origin() {
 				desired = desired.Unpacked() // one decoding for both, and no reading
@@ -57,6 +59,10 @@ func (rd *round) readBack(look *fabric.Live, touched []fabric.Change) ([]reread,
 			desired, _ = desired.Keep(a.Kept)
 			rules := rd.Fabrics[rd.d.Fabric.Name].Rules(c.Kind)
 			desired = withPauses(rules, desired, rd.paused(r.Key))
+			live = unpaused(rules, desired, live)
+			if found[i].digest, err = rd.documents.put(live); err != nil {
+				return err
+			}
 			c := fabric.Comparison{Rules: rules, Live: live, Sent: sent, Desired: desired, Labels: r.Labels, Overlaid: r.Overlaid}
 			fields, labels := fabric.Compare(c)
 			found[i].news = a.Unstable.news(a.Sent, fields)
@@ -68,4 +74,17 @@ func (rd *round) readBack(look *fabric.Live, touched []fabric.Change) ([]reread,
 		})
 	}
 	return found, g.Wait()
+}
+
+// unpaused is what was read back without the pauses by hand in it. Somebody may pause a job right after it was written:
+// such a pause stands by itself, and is no field that does not stay.
+func unpaused(rules *fabric.Rules, desired, live fabric.Doc) fabric.Doc {
+	var values map[string]json.RawMessage
+	for _, p := range pausesOf(rules, "", desired, live, time.Time{}) {
+		if values == nil {
+			values = map[string]json.RawMessage{}
+		}
+		values[p.Path] = json.RawMessage(p.Desired)
+	}
+	return rules.With(live, values)
 }

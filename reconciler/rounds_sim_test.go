@@ -600,7 +600,7 @@ func (s *sim) carryOut(d *simDeployment, c fabric.Change, j *simJob, nonce strin
 	if !j.truth.fenced.IsZero() && c.Action != fabric.Quarantine {
 		s.tally.restored++
 	}
-	j.doc = c.Desired
+	j.doc, j.wrote = c.Desired, nonce
 	j.truth.written(d, c, s.now)
 	return j.id
 }

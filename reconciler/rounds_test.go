@@ -119,9 +119,10 @@ type simJob struct {
 	id     string
 	doc    fabric.Doc
 	mark   fabric.Mark
-	born   int64 // in seconds
-	hidden bool  // it answers 403
-	runs   int   // under way
+	wrote  string // nonce
+	born   int64  // in seconds
+	hidden bool   // it answers 403
+	runs   int    // under way
 
 	truth simTruth
 }
@@ -129,7 +130,7 @@ type simJob struct {
 // object is what a look shows of it.
 func (j *simJob) object() fabric.Object {
 	name, _ := j.doc.At("name").(string)
-	return fabric.Object{ID: j.id, Kind: "job", Name: name, Mark: j.mark, Managed: j.mark != fabric.Mark{}, Doc: j.doc}
+	return fabric.Object{ID: j.id, Kind: "job", Name: name, Mark: j.mark, Managed: j.mark != fabric.Mark{}, Wrote: j.wrote, Doc: j.doc}
 }
 
 // starts reports that something starts it by itself.

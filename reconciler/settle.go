@@ -1,7 +1,6 @@
 package reconciler
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -326,8 +325,8 @@ func (rd *round) became(i openIntent) ([]fabric.Result, bool) {
 				return nil, false
 			case i.action(n) == fabric.Delete && presence == fabric.Absent:
 				r.Status = fabric.Done
-			case (i.action(n) == fabric.Update || i.action(n).Rests()) && presence == fabric.Present && obj.Mark != (fabric.Mark{}) && rd.matches(i, n, obj):
-				r.Status = fabric.Done
+			case (i.action(n) == fabric.Update || i.action(n).Rests()) && presence == fabric.Present && obj.Wrote == i.Nonce:
+				r.Status = fabric.Done // whatever else it says: what does not stay was written all the same
 			case late:
 				return nil, false
 			default:
@@ -352,14 +351,4 @@ func (rd *round) ownedOf(i openIntent, n int) Applied {
 		a.ID = i.ID
 	}
 	return a
-}
-
-// matches reports that the live object is what the intent sent.
-func (rd *round) matches(i openIntent, n int, obj fabric.Object) bool {
-	sent := rd.documents.get(cmp.Or(at(i.Read, n), at(i.Sent, n)))
-	if sent.IsZero() {
-		return false
-	}
-	fields, labels := fabric.Compare(fabric.Comparison{Rules: rd.Fabrics[rd.d.Fabric.Name].Rules(i.Kind), Desired: sent, Live: obj.Doc})
-	return len(fields)+labels == 0
 }

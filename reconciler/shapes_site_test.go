@@ -257,7 +257,7 @@ func (x *shapeSite) refuses(s shape) {
 		tags = map[string]any{}
 		request["tags"] = tags
 	}
-	for _, name := range []string{"installation", "deployment", "key", "nonce"} {
+	for _, name := range []string{"installation", "deployment", "key", "nonce", "wrote"} {
 		tags["selvage-"+name] = "x"
 	}
 	if id, err := x.e.CreateJob(written(request, nil)); err == nil {

@@ -312,7 +312,7 @@ func (x *shapeSite) heal(live []shape, heals map[fabric.Key][]edit, round int, n
 			t.Errorf("%s: %s: the plan names %q by %s, expected %q", s.name, done[k].what, pathsOf(c), c.Cause, paths[k])
 		}
 		n.healed++
-		if left := (&oracle{anyway: true}).changed(nil, before[k], x.settings(k)); len(left) > 0 {
+		if left := (&oracle{anyway: true}).changed(nil, withoutTag(before[k], "selvage-wrote"), withoutTag(x.settings(k), "selvage-wrote")); len(left) > 0 {
 			t.Errorf("%s: %s: it was put right, and differs from before in %q", s.name, done[k].what, left)
 		}
 	}
@@ -448,11 +448,14 @@ func pathsOf(c fabric.Change) []string {
 }
 
 // unmarkedTags are settings without the tags of the mark.
-func unmarkedTags(settings map[string]any) map[string]any {
+func unmarkedTags(settings map[string]any) map[string]any { return withoutTag(settings, "selvage-") }
+
+// withoutTag is a copy without the tags whose names begin so.
+func withoutTag(settings map[string]any, prefix string) map[string]any {
 	m := maps.Clone(settings)
 	tags, _ := m["tags"].(map[string]any)
 	tags = maps.Clone(tags)
-	maps.DeleteFunc(tags, func(name string, _ any) bool { return strings.HasPrefix(name, "selvage-") })
+	maps.DeleteFunc(tags, func(name string, _ any) bool { return strings.HasPrefix(name, prefix) })
 	delete(m, "tags")
 	if len(tags) > 0 {
 		m["tags"] = tags

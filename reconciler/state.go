@@ -244,7 +244,7 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen, when time.Time) {
 			if id := at(i.Committed, n); id != "" {
 				a.Committed = id
 			}
-			a.Wrote = when
+			a.Wrote = nonce
 			if !i.action(n).Rests() {
 				a = s.healed(dep, k, a, i.Drift[k], when)
 				s.pausesWritten(dep, from, k)

@@ -14,7 +14,7 @@ import (
 
 // tableVersion is the form of the rows. A table of another version is thrown away and rebuilt from the
 // ledger.
-const tableVersion = 2
+const tableVersion = 3
 
 // table keeps the state on disk, in SQLite, with the number of the last ledger entry that went
 // into it. It is derived: deleting the file costs a reading of the whole ledger and nothing else. So its errors

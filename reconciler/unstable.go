@@ -4,18 +4,12 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"selvage/fabric"
 )
 
-const (
-	// readLate is for how long after a write a look still says what came of it, where the look right after it is missing.
-	// What differs later than that may be anybody's doing.
-	readLate = time.Hour
-	// mostUnstable is how many fields of one resource are told apart as unstable. Of more, the resource as a whole is.
-	mostUnstable = 50
-)
+// mostUnstable is how many fields of one resource are told apart as unstable. Of more, the resource as a whole is.
+const mostUnstable = 50
 
 // Unstable are the fields of a resource that were different right after we wrote it. They are left alone until what is
 // sent is another document (law 5): at most one reset is spent on them.
@@ -64,7 +58,8 @@ func (u *Unstable) news(sent string, fields []fabric.Field) []fabric.Field {
 }
 
 // readLate reads back what was written and, because something went wrong right after it, not looked at. The look of this
-// round does for it: nobody wrote since.
+// round does for it, however late it is: what somebody edited meanwhile can't be told from what did not stay, and to write
+// it once more might go on for ever.
 func (rd *round) readLate(ctx context.Context) error {
 	if rd.ask.Dry {
 		return nil
@@ -78,8 +73,12 @@ func (rd *round) readLate(ctx context.Context) error {
 	}
 	var late []fabric.Change
 	for k, a := range rd.state.applied[rd.name] {
-		if a.Read == "" && !a.Kind.Attached() && a.Sent != "" && !open[k] && rd.live.At.After(a.Wrote) && rd.at.Sub(a.Wrote) < readLate {
-			late = append(late, fabric.Change{Key: k, Kind: a.Kind, ID: a.ID, Owner: fabric.Owner{Deployment: rd.name, Key: k}, Action: fabric.Update})
+		owner := fabric.Owner{Deployment: rd.name, Key: k}
+		if a.Read != "" || a.Sent == "" || a.Kind.Attached() || open[k] {
+			continue
+		}
+		if obj, _, _ := rd.live.Lookup(rd.Installation, a.Kind, owner, a.ID); a.shows(obj) {
+			late = append(late, fabric.Change{Key: k, Kind: a.Kind, ID: a.ID, Owner: owner, Action: fabric.Update})
 		}
 	}
 	rd.mu.Unlock()

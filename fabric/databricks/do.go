@@ -170,7 +170,7 @@ func (w *Workspace) create(ctx context.Context, c fabric.Change, j fabric.Journa
 		intent: fabric.Intent{Nonce: nonce, Op: fabric.OpCreate, Keys: []fabric.Key{c.Key}, Sent: []fabric.Doc{c.Desired},
 			Text: fmt.Sprintf("create job %q (%s)", c.Name, c.Key)},
 		send: func(ctx context.Context) (string, error) {
-			a, err := w.post(ctx, createPath, marked(c.Desired, fabric.MarkOf(w.installation, c.Owner, nonce)))
+			a, err := w.post(ctx, createPath, marked(c.Desired, fabric.MarkOf(w.installation, c.Owner, nonce), nonce))
 			if err != nil {
 				return "", err
 			}
@@ -235,16 +235,12 @@ func (w *Workspace) reset(ctx context.Context, c fabric.Change, j fabric.Journal
 		intent: fabric.Intent{Nonce: nonce, Op: fabric.OpUpdate, Keys: []fabric.Key{c.Key}, ID: c.ID, Sent: []fabric.Doc{c.Desired}, Text: text},
 		before: func(ctx context.Context) error { return w.unchanged(ctx, c) },
 		send: func(ctx context.Context) (string, error) {
-			_, err := w.post(ctx, resetPath, map[string]any{"job_id": json.Number(c.ID), "new_settings": marked(sent, mark)})
+			_, err := w.post(ctx, resetPath, map[string]any{"job_id": json.Number(c.ID), "new_settings": marked(sent, mark, nonce)})
 			return c.ID, err
 		},
 		look: func(ctx context.Context) (string, bool, error) {
 			o, err := w.job(ctx, c.ID)
-			if err != nil || o.Mark != mark {
-				return "", false, err
-			}
-			fields, labels := fabric.Compare(fabric.Comparison{Rules: jobRules, Desired: sent, Live: o.Doc})
-			return c.ID, len(fields) == 0 && labels == 0, nil
+			return c.ID, err == nil && o.Wrote == nonce, err
 		},
 	}, j)
 }

@@ -80,7 +80,7 @@ func BenchmarkObserve(b *testing.B) {
 					b.Fatal(err)
 				}
 				m := fabric.MarkOf(installation, fabric.Owner{Deployment: "shop@bench", Key: fabric.Key(name)}, "n")
-				if _, err := e.CreateJob(fabric.NewDoc(marked(d, m)).Canonical()); err != nil {
+				if _, err := e.CreateJob(fabric.NewDoc(marked(d, m, "n")).Canonical()); err != nil {
 					b.Fatal(err)
 				}
 			}

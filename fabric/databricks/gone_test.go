@@ -105,8 +105,12 @@ func TestRest(t *testing.T) {
 			if name != "" {
 				want["name"] = name
 			}
-			if after.Mark != o.Mark || !same(fabric.NewDoc(want), after.Doc) {
+			fields, labels := fabric.Compare(fabric.Comparison{Rules: jobRules, Desired: fabric.NewDoc(want), Live: after.Doc})
+			if after.Mark != o.Mark || len(fields)+labels > 0 {
 				t.Errorf("it is %s with the mark %v", after.Doc.Canonical(), after.Mark)
+			}
+			if wrote := r.journal.intents[len(r.journal.intents)-1].Nonce; after.Wrote != wrote {
+				t.Errorf("it says that %s wrote it, and %s did", after.Wrote, wrote)
 			}
 			if i := r.journal.intents[len(r.journal.intents)-1]; i.Op != fabric.OpUpdate || len(i.Keys) != 1 || i.ID != o.ID || len(r.journal.open) != 0 {
 				t.Errorf("intent %+v, %d open", i, len(r.journal.open))

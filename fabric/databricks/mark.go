@@ -6,20 +6,23 @@ import (
 	"selvage/fabric"
 )
 
-// The mark stands in four tags of the job. Tags are forwarded to the clusters of a job, so keys and
-// values keep to what every cloud takes.
+// The mark stands in four tags of the job, and the intent that wrote it last in a fifth. Tags are forwarded to the
+// clusters of a job, so keys and values keep to what every cloud takes.
 const (
 	tagPrefix       = "selvage-"
 	tagInstallation = tagPrefix + "installation"
 	tagDeployment   = tagPrefix + "deployment"
 	tagKey          = tagPrefix + "key"
 	tagNonce        = tagPrefix + "nonce"
+	tagWrote        = tagPrefix + "wrote"
 )
+
+var ownTags = []string{tagInstallation, tagDeployment, tagKey, tagNonce, tagWrote}
 
 // maxTags is how many tags a job takes, ours among them.
 const (
-	maxTags  = 25
-	markTags = 4
+	maxTags = 25
+	ourTags = 5
 )
 
 // ownTag reports a tag that is not the definition's to set.
@@ -35,22 +38,29 @@ func markOf(tags map[string]any) (fabric.Mark, bool) {
 	return m, m != fabric.Mark{}
 }
 
-// marked returns a copy of the settings with the mark among its tags.
-func marked(d fabric.Doc, m fabric.Mark) map[string]any {
+// wroteOf is the nonce of the intent that wrote a job with these tags last; empty where none says so.
+func wroteOf(tags map[string]any) string {
+	s, _ := tags[tagWrote].(string)
+	return s
+}
+
+// marked returns a copy of the settings with the mark among its tags, and the nonce of the intent that writes them.
+func marked(d fabric.Doc, m fabric.Mark, wrote string) map[string]any {
 	settings := d.Object()
 	tags, _ := settings["tags"].(map[string]any)
 	if tags == nil {
 		tags = map[string]any{}
 	}
 	tags[tagInstallation], tags[tagDeployment], tags[tagKey], tags[tagNonce] = m.Installation, m.Deployment, m.Key, m.Nonce
+	tags[tagWrote] = wrote
 	settings["tags"] = tags
 	return settings
 }
 
-// unmarked takes the mark out of settings, which it changes.
+// unmarked takes the mark out of settings, which it changes, and who wrote them.
 func unmarked(settings map[string]any) fabric.Doc {
 	if tags, ok := settings["tags"].(map[string]any); ok {
-		for _, name := range []string{tagInstallation, tagDeployment, tagKey, tagNonce} {
+		for _, name := range ownTags {
 			delete(tags, name)
 		}
 		if len(tags) == 0 {

@@ -286,6 +286,7 @@ func (w *Workspace) object(j listed, whole bool) (fabric.Object, error) {
 	}
 	o.Name = h.Name
 	o.Mark, o.Managed = markOf(h.Tags)
+	o.Wrote = wroteOf(h.Tags)
 	if !o.Managed && !whole {
 		return o, nil
 	}

@@ -266,8 +266,8 @@ func (d *draft) explicit() {
 			d.request[field] = value
 		}
 	}
-	if tags, _ := d.request["tags"].(map[string]any); len(tags) > maxTags-markTags {
-		d.block(configs.TooManyTags, d.at.member("tags"), fmt.Sprintf("%d, and %d are the most beside the %d of selvage", len(tags), maxTags-markTags, markTags))
+	if tags, _ := d.request["tags"].(map[string]any); len(tags) > maxTags-ourTags {
+		d.block(configs.TooManyTags, d.at.member("tags"), fmt.Sprintf("%d, and %d are the most beside the %d of selvage", len(tags), maxTags-ourTags, ourTags))
 	}
 	for _, c := range clustersOf(d.at, d.request) {
 		for _, part := range []string{"spark_conf", "spark_env_vars", "custom_tags"} {

@@ -252,7 +252,7 @@ func TestRenderBlocks(t *testing.T) {
 		"an odd reference":  {`{"name":"x","tasks":[{"run_job_task":{"job_id":{"jobs":"jobs/x"}}}]}`, binding(), `reference_broken: jobs/x/code/databricks-job.json: request.tasks[0].run_job_task.job_id: what stands in place of an id is no reference: "jobs" is no kind of reference; expected an id, or {job: NAME}`},
 		"no object":         {`[]`, binding(), "job_broken: jobs/x/code/databricks-job.json: request: the job's definition can't be understood: its live job stays as it is: expected an object"},
 		"broken":            {`{`, binding(), "job_broken: jobs/x/code/databricks-job.json: the job's definition can't be understood: its live job stays as it is: unexpected EOF"},
-		"too many tags":     {`{"name":"x","tags":{"a":"","b":"","c":"","d":"","e":"","f":"","g":"","h":"","i":"","j":"","k":"","l":"","m":"","n":"","o":"","p":"","q":"","r":"","s":"","t":"","u":""}}`, with(func(b *fabric.Binding) { b.Overlay.Tags = map[string]string{"v": ""} }), "too_many_tags: jobs/x/code/databricks-job.json: request.tags: the job has more tags than the workspace takes: 22, and 21 are the most beside the 4 of selvage"},
+		"too many tags":     {`{"name":"x","tags":{"a":"","b":"","c":"","d":"","e":"","f":"","g":"","h":"","i":"","j":"","k":"","l":"","m":"","n":"","o":"","p":"","q":"","r":"","s":"","t":"","u":""}}`, with(func(b *fabric.Binding) { b.Overlay.Tags = map[string]string{"v": ""} }), "too_many_tags: jobs/x/code/databricks-job.json: request.tags: the job has more tags than the workspace takes: 22, and 20 are the most beside the 5 of selvage"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt.binding.Jobs = []string{"**"}

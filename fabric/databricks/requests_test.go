@@ -42,7 +42,7 @@ func TestRequestsOfAThousandJobs(t *testing.T) {
 	for _, k := range desired.Keys() {
 		res, _ := desired.Lookup(k)
 		mark := fabric.MarkOf(installation, fabric.Owner{Deployment: b.Deployment, Key: k}, fabric.NewNonce())
-		if _, err := e.CreateJob(fabric.NewDoc(marked(res.Doc, mark)).Canonical()); err != nil {
+		if _, err := e.CreateJob(fabric.NewDoc(marked(res.Doc, mark, mark.Nonce)).Canonical()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -57,8 +57,8 @@ func paused(live, sent fabric.Doc, name string) fabric.Doc {
 	return fabric.NewDoc(settings)
 }
 
-// rest pauses a job, and renames it where the change says so. It sends the fields that differ and nothing
-// else: the rest stays as it is, also what nobody can read back.
+// rest pauses a job, and renames it where the change says so. It sends the fields that differ and the tags, which say
+// that it did: the rest stays as it is, also what nobody can read back.
 func (w *Workspace) rest(ctx context.Context, c fabric.Change, j fabric.Journal) fabric.Result {
 	err := sendable(c)
 	if err == nil {
@@ -79,6 +79,8 @@ func (w *Workspace) rest(ctx context.Context, c fabric.Change, j fabric.Journal)
 			delete(settings, field)
 		}
 	}
+	nonce := fabric.NewNonce()
+	settings["tags"] = marked(c.Desired, c.Mark, nonce)["tags"] // as a whole, as they are
 	sent := c.Sent
 	if sent.IsZero() {
 		sent = c.Desired
@@ -89,17 +91,14 @@ func (w *Workspace) rest(ctx context.Context, c fabric.Change, j fabric.Journal)
 	}
 	return w.perform(ctx, mutation{
 		class:  jobChanges,
-		intent: fabric.Intent{Nonce: fabric.NewNonce(), Op: fabric.OpUpdate, Keys: []fabric.Key{c.Key}, ID: c.ID, Sent: []fabric.Doc{sent}, Text: text},
+		intent: fabric.Intent{Nonce: nonce, Op: fabric.OpUpdate, Keys: []fabric.Key{c.Key}, ID: c.ID, Sent: []fabric.Doc{sent}, Text: text},
 		send: func(ctx context.Context) (string, error) {
 			_, err := w.post(ctx, updatePath, map[string]any{"job_id": json.Number(c.ID), "new_settings": settings})
 			return c.ID, err
 		},
 		look: func(ctx context.Context) (string, bool, error) {
 			o, err := w.job(ctx, c.ID)
-			if err != nil || !o.Mark.Owns(w.installation, c.Owner) {
-				return "", false, err
-			}
-			return c.ID, same(c.Desired, o.Doc), nil
+			return c.ID, err == nil && o.Wrote == nonce, err
 		},
 	}, j)
 }
@@ -147,10 +146,4 @@ func (w *Workspace) removable(ctx context.Context, c fabric.Change, j fabric.Jou
 // held is the result of a change that has to wait, though nothing went wrong.
 func held(c fabric.Change, why configs.Finding) fabric.Result {
 	return fabric.Result{Key: c.Key, ID: c.ID, Status: fabric.Later, Err: errors.New(why.Text), Held: why}
-}
-
-// same reports that a job that was read is what was wanted or seen before.
-func same(want, read fabric.Doc) bool {
-	fields, labels := fabric.Compare(fabric.Comparison{Rules: jobRules, Desired: want, Live: read})
-	return len(fields)+labels == 0
 }

@@ -57,8 +57,9 @@ type Memory struct {
 
 // file is one committed definition.
 type file struct {
-	doc  fabric.Doc
-	mark fabric.Mark
+	doc   fabric.Doc
+	mark  fabric.Mark
+	wrote string // nonce of the commit
 }
 
 // commit is one batch of changes.
@@ -140,7 +141,7 @@ func (m *Memory) Observe(ctx context.Context, s fabric.Scope) (*fabric.Live, err
 			continue
 		}
 		f := m.parsed[id]
-		objects = append(objects, fabric.Object{ID: id, Kind: DAG, Name: id, Mark: f.mark, Managed: f.mark != fabric.Mark{}, Doc: shown(f.doc)})
+		objects = append(objects, fabric.Object{ID: id, Kind: DAG, Name: id, Mark: f.mark, Managed: f.mark != fabric.Mark{}, Wrote: f.wrote, Doc: shown(f.doc)})
 	}
 	live := fabric.NewLive(time.Now(), s.Only == nil, "memory:/artifacts", objects, gone)
 	live.Pending = pending
@@ -203,11 +204,11 @@ func (m *Memory) Do(ctx context.Context, s fabric.Step, j fabric.Journal) fabric
 		w := write{id: c.ID}
 		switch c.Action {
 		case fabric.Create:
-			w = write{c.Name, &file{c.Desired, fabric.MarkOf(m.o.Installation, c.Owner, i.Nonce)}}
+			w = write{c.Name, &file{c.Desired, fabric.MarkOf(m.o.Installation, c.Owner, i.Nonce), i.Nonce}}
 		case fabric.Update, fabric.Quarantine, fabric.Leave:
-			w.file = &file{c.Desired, c.Mark}
+			w.file = &file{c.Desired, c.Mark, i.Nonce}
 		case fabric.Move:
-			w.file = &file{c.Desired, fabric.MarkOf(m.o.Installation, c.Owner, c.Mark.Nonce)}
+			w.file = &file{c.Desired, fabric.MarkOf(m.o.Installation, c.Owner, c.Mark.Nonce), i.Nonce}
 		case fabric.Delete:
 		default:
 			continue

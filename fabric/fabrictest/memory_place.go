@@ -111,7 +111,7 @@ func (m *Memory) Edit(id, field string, value any) error {
 	return m.byHand(id, func(f file) (string, *file) {
 		o := f.doc.Object()
 		o[field] = value
-		return id, &file{fabric.NewDoc(o), f.mark}
+		return id, &file{fabric.NewDoc(o), f.mark, f.wrote}
 	})
 }
 

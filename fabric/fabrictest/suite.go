@@ -35,6 +35,7 @@ func Run(t *testing.T, h Harness) {
 		{"only what the release changed is written", onlyWhatChanged},
 		{"an edit by hand is drift in that field", editIsDrift},
 		{"an edit between the look and the write is not overwritten", editBeforeTheWrite},
+		{"a resource says who wrote it last", whoWrote},
 		{"labels ride along", labelsRideAlong},
 		{"what the release drops is deleted", dropped},
 		{"deleting what is gone is done", deletingTheGone},

@@ -216,6 +216,38 @@ func editIsDrift(w *world) {
 	}
 }
 
+// whoWrote: the nonce of the last intent stands on a resource, whatever else it was about, and an edit by hand leaves it there.
+func whoWrote(w *world) {
+	says := func(when, key string) {
+		w.Helper()
+		obj, p, why := w.lookup(w.observe(fabric.Scope{Owned: w.book.Owned()}), key)
+		if p != fabric.Present {
+			w.Fatalf("%s: %s is %s: %s", when, key, p, why.Text)
+		}
+		var last string
+		for _, i := range w.book.Intents() {
+			if slices.Contains(i.Keys, fabric.Key(key)) {
+				last = i.Nonce
+			}
+		}
+		if obj.Wrote != last || last == "" {
+			w.Errorf("%s: %s says that %q wrote it last, and %q did", when, key, obj.Wrote, last)
+		}
+	}
+	r := w.Release(w, one("a"), one("b"))
+	w.deploy(r)
+	says("made", "jobs/a")
+	says("made", "jobs/b")
+	w.Edit(w, w.id("jobs/a"))
+	says("edited by hand", "jobs/a")
+	w.deploy(r)
+	says("put right", "jobs/a")
+	says("not touched", "jobs/b")
+	w.book.Move("jobs/a", "jobs/c")
+	w.deploy(w.Release(w, Spec{Key: "jobs/c", Name: "a", Text: "first"}, one("b")))
+	says("moved", "jobs/c")
+}
+
 func labelsRideAlong(w *world) {
 	r := w.Release(w, one("a"), one("b"))
 	w.binding.Tag, w.binding.Version = "hello/1.0.0", "1.0.0"
