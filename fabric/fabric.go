@@ -79,14 +79,28 @@ type Scope struct {
 	Only []Owned
 	// All has the definitions of objects read that carry no mark, and of which only Owned are read otherwise.
 	All bool
+	// Compare has resources of Owned whose Accord is not known read on their own too, some with each look, and compared
+	// with what the listing says of them.
+	Compare bool
 }
 
 // Owned is a resource that the ledger says is ours.
 type Owned struct {
 	Owner
-	Kind Kind
-	ID   string
+	Kind   Kind
+	ID     string
+	Accord Accord
 }
+
+// Accord says whether a listing and the resource itself, read on its own, say the same of it. A fabric that has only
+// one way to read leaves it at Untold.
+type Accord string
+
+const (
+	Untold  Accord = ""        // nobody has compared them so far
+	Agrees  Accord = "agrees"  // they did when the resource was seen first
+	Differs Accord = "differs" // they do not, and the resource itself is believed
+)
 
 // Binding is everything besides the release that decides what it means on a fabric.
 type Binding struct {

@@ -48,6 +48,8 @@ type Live struct {
 	// open intent that stands here was carried out: looking for its nonce among the objects of a
 	// fabric that lags would say the opposite.
 	Pending map[string]string
+	// Accords are what is known of those of Scope.Owned that were compared lately, by id, where it is not what Owned says.
+	Accords map[string]Accord
 
 	objects []Object
 	byID    map[string]int
@@ -142,7 +144,7 @@ func (l *Live) Updated(newer *Live) *Live {
 	updated := NewLive(l.At, l.Complete, l.Root, objects, gone)
 	updated.Doubt = l.Doubt
 	updated.Principal, updated.Unseen = l.Principal, l.Unseen
-	updated.Sources, updated.Pending = l.Sources, l.Pending
+	updated.Sources, updated.Pending, updated.Accords = l.Sources, l.Pending, l.Accords
 	return updated
 }
 

@@ -249,10 +249,6 @@ func (rd *round) lookAgain(ctx context.Context, keys []fabric.Key, owned map[fab
 	if len(only) == 0 {
 		return nil
 	}
-	newer, err := rd.Fabrics[rd.d.Fabric.Name].Observe(ctx, fabric.Scope{Only: only})
-	if err != nil {
-		return rd.fail(configs.FabricUnreachable, fmt.Errorf("fabric %s: %w", rd.d.Fabric.Name, err))
-	}
-	rd.live = rd.live.Updated(newer)
-	return nil
+	_, err := rd.readNow(ctx, only)
+	return err
 }

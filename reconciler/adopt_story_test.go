@@ -324,8 +324,8 @@ func TestDayOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(e.workspace.Requests()); n > 6 {
-		t.Errorf("a proposal for 40 deployments took %d requests", n)
+	if n, single := len(e.workspace.Requests()), e.workspace.Count("GET /api/2.2/jobs/get"); n-single > 6 || single != 300 {
+		t.Errorf("a proposal for 40 deployments took %d requests, and %d for single jobs", n-single, single)
 	}
 	if got, want := seen.Count().String(), "300 matched, 0 duplicates, 1 not live"; got != want {
 		t.Fatalf("%s, want %s\n%+v", got, want, seen.Deployments[0].Unclear)

@@ -31,16 +31,8 @@ func (rd *round) readAttached(ctx context.Context, p Plan) (bool, error) {
 	if len(only) == 0 {
 		return false, nil
 	}
-	if err := rd.readNow(ctx, only); err != nil {
-		return false, err
-	}
-	if rd.read == nil {
-		rd.read = map[fabric.Key]bool{}
-	}
-	for _, o := range only {
-		rd.read[o.Key] = true
-	}
-	return true, nil
+	_, err := rd.readNow(ctx, only)
+	return true, err
 }
 
 // forPerson adds what the plan shows, or says how old what it shows is.
@@ -81,16 +73,6 @@ func (rd *round) forPerson(p Plan, want map[fabric.Key]fabric.Owned) {
 	}
 }
 
-// readNow looks at what is read in turns.
-func (rd *round) readNow(ctx context.Context, only []fabric.Owned) error {
-	newer, err := rd.Fabrics[rd.d.Fabric.Name].Observe(ctx, fabric.Scope{Only: only})
-	if err != nil {
-		return rd.fail(configs.FabricUnreachable, fmt.Errorf("fabric %s: %w", rd.d.Fabric.Name, err))
-	}
-	rd.live = rd.live.Updated(newer)
-	return nil
-}
-
 // readOpen reads what open intents were to change and a look may lack.
 func (rd *round) readOpen(ctx context.Context, open []openIntent) error {
 	var only []fabric.Owned
@@ -102,7 +84,8 @@ func (rd *round) readOpen(ctx context.Context, open []openIntent) error {
 	if len(only) == 0 {
 		return nil
 	}
-	return rd.readNow(ctx, only)
+	_, err := rd.readNow(ctx, only)
+	return err
 }
 
 // becameAttached says what became of the n-th key of an open intent, which is attached to the resource of the intent's id.

@@ -22,6 +22,7 @@ const (
 	kindRelinquish ledger.Kind = "released"  // keysOf: no longer managed, untouched
 	kindTake       ledger.Kind = "taken"     // keysOf: managed again
 	kindCommitted  ledger.Kind = "committed" // committedFor: which fabrics definitions are for
+	kindAccord     ledger.Kind = "accord"    // accordsSeen: whether a listing and the resources themselves say the same
 	kindSuspend    ledger.Kind = "suspend"   // suspension
 	kindResume     ledger.Kind = "resume"
 	kindDecide     ledger.Kind = "decide" // configs.Finding: the answer of a reconcile, when it changed
@@ -53,7 +54,9 @@ type Applied struct {
 	Adopted bool          `json:"adopted,omitempty"`
 	Kept    []fabric.Kept `json:"kept,omitempty"`
 	// Wrote is the nonce of the intent that wrote it last, which the resource itself says too, but for what is attached.
-	Wrote    string            `json:"wrote,omitempty"`
+	Wrote string `json:"wrote,omitempty"`
+	// Accord is whether the fabric's listing and the resource itself, read on its own, say the same.
+	Accord   fabric.Accord     `json:"accord,omitempty"`
 	Healed   map[string]Healed `json:"healed,omitempty"` // fields that were put right lately, by path
 	Unstable *Unstable         `json:"unstable,omitempty"`
 	Restart  *DueRestart       `json:"restart,omitempty"`
@@ -203,6 +206,10 @@ type absent struct {
 
 type committedFor struct {
 	IDs map[fabric.Key]string `json:"ids"` // fabric ids by key
+}
+
+type accordsSeen struct {
+	Accords map[fabric.Key]fabric.Accord `json:"accords"`
 }
 
 type keysOf struct {

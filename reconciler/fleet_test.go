@@ -213,6 +213,18 @@ func (f *fleet) noop() {
 	})
 }
 
+// compareAll goes through rounds until each job was compared with the list, as happens once in a job's life.
+func (f *fleet) compareAll() (rounds int) {
+	f.t.Helper()
+	for ; f.untold() > 0; rounds++ {
+		if rounds == 100 {
+			f.t.Fatalf("%d jobs are not compared after %d rounds", f.untold(), rounds)
+		}
+		f.noop()
+	}
+	return rounds
+}
+
 // close ends it as a stopping daemon does, and looks at what the workspace saw.
 func (f *fleet) close() {
 	f.t.Helper()

@@ -343,6 +343,20 @@ func (s *site) verified(d Decision) {
 	}
 }
 
+// untold counts the jobs that were not compared with the list of jobs so far.
+func (s *site) untold() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, owned := range s.state.applied {
+		for _, a := range owned {
+			if !a.Kind.Attached() && a.Accord == fabric.Untold {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // names are those of the live jobs.
 func (s *site) names() []string {
 	var names []string

@@ -3,7 +3,6 @@ package reconciler
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -99,12 +98,8 @@ func (rd *round) lookAnew(ctx context.Context, only []fabric.Owned) error {
 	if len(only) > lookedAtSingly {
 		return rd.lookSince(ctx, time.Now())
 	}
-	newer, err := rd.Fabrics[rd.d.Fabric.Name].Observe(ctx, fabric.Scope{Only: only})
-	if err != nil {
-		return rd.fail(configs.FabricUnreachable, fmt.Errorf("fabric %s: %w", rd.d.Fabric.Name, err))
-	}
-	rd.live = rd.live.Updated(newer)
-	return nil
+	_, err := rd.readNow(ctx, only)
+	return err
 }
 
 // restarting reports that a plan has restarts to do.

@@ -49,6 +49,7 @@ func TestNotesAreKept(t *testing.T) {
 	if !noted(ev) || !strings.Contains(first.Text, "jobs/customer_report") || !strings.Contains(first.Text, "selvage-odd") {
 		t.Errorf("the ledger does not tell it: %s\n%+v", first.Text, ev.Notes)
 	}
+	s.verified(s.round()) // it compares the jobs with the list
 	head, _ := s.log.Head()
 	s.verified(s.round())
 	if now, _ := s.log.Head(); now != head {

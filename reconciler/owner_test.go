@@ -97,6 +97,7 @@ func TestForeignTagsArePassedOver(t *testing.T) {
 	}
 	s.says(d, configs.TagForeign, "RiskModel/9.0.0", "it does not release this project: it releases risk, in risk")
 	s.verified(s.approve(""))
+	s.verified(s.round())
 
 	// A foreign release neither becomes live nor stops anything, nor does one of nobody's.
 	hello := s.git(s.work, "rev-parse", "Hello-Shop/1.1.0^{}")

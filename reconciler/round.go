@@ -55,7 +55,7 @@ type round struct {
 	whole      bool          // nothing of the target is left to be written but what is blocked
 	unbuilt    error         // why the newest release can't be built, with the answer that says so
 	unbuiltWhy configs.Finding
-	read       map[fabric.Key]bool             // attached resources that this round read
+	read       map[fabric.Key]bool             // resources that this round read on their own
 	agedTold   bool                            // that what is read in turns is old
 	unstable   bool                            // a field was still different after it was written
 	outside    map[fabric.Outside]fabric.Sight // what this round asked about
@@ -252,13 +252,22 @@ func (rd *round) look(ctx context.Context) error {
 	if rd.ask.By != "" || rd.ask.Dry {
 		notBefore = rd.at
 	}
-	return rd.lookSince(ctx, notBefore)
+	if err := rd.lookBy(ctx, notBefore, !rd.ask.Dry); err != nil {
+		return err
+	}
+	return rd.noteAccords(ctx)
 }
 
 func (rd *round) lookSince(ctx context.Context, notBefore time.Time) error {
+	return rd.lookBy(ctx, notBefore, false)
+}
+
+// lookBy takes a look that began no earlier than notBefore, or the last one. compare is fabric.Scope.Compare: a round
+// that begins has time for it, and one that has just written a thousand jobs does not.
+func (rd *round) lookBy(ctx context.Context, notBefore time.Time, compare bool) error {
 	place := rd.d.Fabric.Name
 	live, err := rd.looks[place].since(ctx, notBefore, func(ctx context.Context) (*fabric.Live, error) {
-		return rd.Fabrics[place].Observe(ctx, fabric.Scope{Owned: rd.ownedOn(place), Apart: rd.d.Project.Poll * 3 / 4})
+		return rd.Fabrics[place].Observe(ctx, fabric.Scope{Owned: rd.ownedOn(place), Apart: rd.d.Project.Poll * 3 / 4, Compare: compare})
 	})
 	if err != nil {
 		return rd.fail(configs.FabricUnreachable, fmt.Errorf("fabric %s: %w", place, err))
@@ -285,7 +294,7 @@ func (rd *round) ownedOn(place string) []fabric.Owned {
 			continue
 		}
 		for k, a := range rd.state.applied[d.Name()] {
-			owned = append(owned, fabric.Owned{Owner: fabric.Owner{Deployment: d.Name(), Key: k}, Kind: a.Kind, ID: a.ID})
+			owned = append(owned, fabric.Owned{Owner: fabric.Owner{Deployment: d.Name(), Key: k}, Kind: a.Kind, ID: a.ID, Accord: a.Accord})
 		}
 	}
 	slices.SortFunc(owned, func(a, b fabric.Owned) int {
@@ -392,10 +401,12 @@ func (rd *round) plan(ctx context.Context) error {
 // compare makes a plan of what the round has seen, and has the fabric look for what that plan depends on.
 func (rd *round) compare(ctx context.Context) error {
 	rd.out.Plan = NewPlan(rd.planInput())
-	if read, err := rd.readAttached(ctx, rd.out.Plan); err != nil {
-		return err
-	} else if read {
-		rd.out.Plan = NewPlan(rd.planInput())
+	for _, more := range []func(context.Context, Plan) (bool, error){rd.readAttached, rd.readUntold} {
+		if read, err := more(ctx, rd.out.Plan); err != nil {
+			return err
+		} else if read {
+			rd.out.Plan = NewPlan(rd.planInput())
+		}
 	}
 	learnt, err := rd.askOutside(ctx, rd.out.Plan)
 	if err != nil {

@@ -127,6 +127,7 @@ func BenchmarkFabric(b *testing.B) {
 	const mostRequests, mostMB = 110, 400
 	f := newFleet(b, fleetOf{projects: projects, jobs: jobs, lists: true}, emulator.Options{})
 	first := peak(b, func() { f.applyAll() })
+	f.compareAll()
 	f.again(false)
 	if _, err := f.Repositories["p00"].Poll(b.Context(), []gitwatch.Follow{follow(f.Config.Deployments[0])}); err != nil {
 		b.Fatal(err)

@@ -115,25 +115,15 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 	if len(touched) == 0 {
 		return nil
 	}
-	place := rd.Fabrics[rd.d.Fabric.Name]
-	var look *fabric.Live // the one that is newer than the writes, and nothing older
 	if len(touched) > lookedAtSingly {
 		if err := rd.lookSince(ctx, time.Now().Add(1)); err != nil {
 			return err
 		}
-		look = rd.live
-	} else {
-		var only []fabric.Owned
-		for _, c := range touched {
-			if c.ID != "" {
-				only = append(only, fabric.Owned{Owner: c.Owner, Kind: c.Kind, ID: c.ID})
-			}
-		}
-		newer, err := place.Observe(ctx, fabric.Scope{Only: only})
-		if err != nil {
-			return rd.fail(configs.FabricUnreachable, fmt.Errorf("fabric %s: %w", rd.d.Fabric.Name, err))
-		}
-		rd.live, look = rd.live.Updated(newer), newer
+		return rd.takeIn(ctx, rd.live, touched)
+	}
+	look, err := rd.readNow(ctx, liveOf(touched))
+	if err != nil {
+		return err
 	}
 	return rd.takeIn(ctx, look, touched)
 }
@@ -143,6 +133,9 @@ func (rd *round) takeIn(ctx context.Context, look *fabric.Live, touched []fabric
 	found, err := rd.readBack(look, touched)
 	if err != nil {
 		return rd.fail(configs.LedgerFailed, err)
+	}
+	if err := rd.readDiffering(ctx, touched, found); err != nil {
+		return err
 	}
 	back := readBack{Read: map[fabric.Key]string{}, Unstable: map[fabric.Key][]fabric.Field{}, Paths: map[fabric.Key][]string{}}
 	var names []string

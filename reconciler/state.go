@@ -165,6 +165,16 @@ func (s *state) fold(e ledger.Entry) error {
 				}
 			}
 		}
+	case kindAccord:
+		var seen accordsSeen
+		if read(&seen) {
+			for k, accord := range seen.Accords {
+				if a, ok := s.applied[dep][k]; ok {
+					a.Accord = accord
+					s.apply(dep, k, a)
+				}
+			}
+		}
 	case kindSuspend:
 		var p Suspension
 		if read(&p) {

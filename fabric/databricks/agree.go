@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,9 +15,10 @@ import (
 	"selvage/fabric"
 )
 
-// The list of jobs and the job itself should say the same of it; nobody has promised that they do. A look at single
-// jobs, as after a write, reads them one by one. What it read is kept until the next list, and compared with that. It
-// costs no request where the two agree.
+// The list of jobs and the job itself should say the same of it; nobody has promised that they do. So each job of ours is
+// read on its own once, when it is seen first, and compared with the list: a part of them with each look, until all
+// were. The ledger remembers what came of it. What a look at single jobs reads, as after a write, is kept until the next
+// list, and compared with that: it costs no request where the two agree.
 //
 // Where they don't, because nobody changed the job in between, the job itself is believed: the list's own spelling
 // would be drift for ever otherwise. As long as the list says the same of such a job as it did then, the job is taken
@@ -36,6 +38,9 @@ const (
 	mostReadAgain = 2
 	// mostFieldsTold bounds the fields that a finding names.
 	mostFieldsTold = 5
+	// Of the jobs that were not compared so far, a look reads a tenth of those that are ours, and no fewer or more than
+	// this.
+	leastFirstReads, mostFirstReads = 25, 250
 )
 
 // keepReads notes jobs that were read one by one, to be compared with the next list.
@@ -43,7 +48,7 @@ func (w *Workspace) keepReads(objects []fabric.Object) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, o := range objects {
-		if o.Managed && !o.Unread {
+		if !o.Doc.IsZero() {
 			w.reads[o.ID] = o.Doc
 		}
 	}
@@ -59,9 +64,10 @@ func (w *Workspace) takeReads() map[string]fabric.Doc {
 }
 
 // agree compares a list with reads, what was read one by one before it, and puts the job itself in place of what the
-// list says where the two differ. It leaves alone the objects of cut, of which the list gives only a part.
-func (w *Workspace) agree(ctx context.Context, objects []fabric.Object, cut []int, reads map[string]fabric.Doc) error {
-	again, listed := w.doubtful(objects, cut, reads)
+// list says where the two differ. It leaves alone the objects of cut, of which the list gives only a part: those are
+// read on their own each time. What it says of the jobs of the scope is what they do not know yet.
+func (w *Workspace) agree(ctx context.Context, objects []fabric.Object, cut []int, reads map[string]fabric.Doc, s fabric.Scope) (map[string]fabric.Accord, error) {
+	again, listed := w.doubtful(objects, cut, reads, s)
 	if len(again) > 0 {
 		var owned []fabric.Owned
 		for _, id := range again {
@@ -70,15 +76,20 @@ func (w *Workspace) agree(ctx context.Context, objects []fabric.Object, cut []in
 		at := time.Now()
 		found, _, err := w.byID(ctx, owned)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		w.mu.Lock()
+		for _, id := range again {
+			w.firstRead[id] = true
+		}
 		for _, o := range found {
 			l := listed[o.ID]
-			if fields := differences(o.Doc, l); o.Managed && len(fields) > 0 {
+			if fields := differences(o.Doc, l); len(fields) > 0 {
 				w.differing[o.ID] = reading{got: o.Doc, listed: l.Digest(), fields: fields, at: at}
+				w.accords[o.ID] = fabric.Differs
 			} else {
 				delete(w.differing, o.ID)
+				w.accords[o.ID] = fabric.Agrees
 			}
 		}
 		w.mu.Unlock()
@@ -93,40 +104,74 @@ func (w *Workspace) agree(ctx context.Context, objects []fabric.Object, cut []in
 		objects[i].Doc = d.got
 		objects[i].Notes = append(slices.Clone(o.Notes), configs.Found(configs.ListDiffers, "job "+o.ID, told(d.fields)))
 	}
-	return nil
+	news := map[string]fabric.Accord{}
+	for _, o := range s.Owned {
+		if a := w.accords[o.ID]; o.Kind == Job && a != fabric.Untold && a != o.Accord {
+			news[o.ID] = a
+		}
+	}
+	return news, nil
 }
 
-// doubtful are the ids of the jobs to be read again, and what the list says of all jobs that may be.
-func (w *Workspace) doubtful(objects []fabric.Object, cut []int, reads map[string]fabric.Doc) (ids []string, listed map[string]fabric.Doc) {
+// doubtful are the ids of the jobs to be read on their own, and what the list says of all jobs that may be.
+func (w *Workspace) doubtful(objects []fabric.Object, cut []int, reads map[string]fabric.Doc, s fabric.Scope) (ids []string, listed map[string]fabric.Doc) {
 	partly := map[int]bool{}
 	for _, i := range cut {
 		partly[i] = true
 	}
+	first := make(map[string]fabric.Accord, len(s.Owned))
+	ours := make(map[string]bool, len(s.Owned))
+	for _, o := range s.Owned {
+		if o.Kind == Job && o.ID != "" {
+			ours[o.ID] = true
+			first[o.ID] = o.Accord
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	listed = map[string]fabric.Doc{}
-	var still []string // differing as before
+	var still, unread []string // differing as before; never compared
 	for i, o := range objects {
+		if !o.Managed && !ours[o.ID] {
+			continue
+		}
 		read, fresh := reads[o.ID]
 		was, differs := w.differing[o.ID]
-		if !fresh && !differs || !o.Managed || partly[i] {
+		before := first[o.ID]
+		if told := w.accords[o.ID]; told != fabric.Untold {
+			before = told
+		}
+		switch {
+		case partly[i]:
+			w.accords[o.ID] = fabric.Agrees
+			continue
+		case differs && was.listed == o.Doc.Digest():
+			still = append(still, o.ID)
+		case differs, fresh && len(differences(read, o.Doc)) > 0, before == fabric.Differs: // the last one: before this process
+			ids = append(ids, o.ID)
+		case fresh:
+			w.accords[o.ID] = fabric.Agrees
+			continue
+		case s.Compare && ours[o.ID] && before == fabric.Untold && !w.firstRead[o.ID]:
+			unread = append(unread, o.ID)
+		default:
 			continue
 		}
 		listed[o.ID] = o.Doc
-		switch {
-		case differs && was.listed == o.Doc.Digest():
-			still = append(still, o.ID)
-		case differs, len(differences(read, o.Doc)) > 0:
-			ids = append(ids, o.ID)
-		}
 	}
 	for id := range w.differing {
 		if _, there := listed[id]; !there {
 			delete(w.differing, id)
 		}
 	}
+	if len(s.Owned) > 0 {
+		maps.DeleteFunc(w.accords, func(id string, _ fabric.Accord) bool { return !ours[id] })
+		maps.DeleteFunc(w.firstRead, func(id string, _ bool) bool { return !ours[id] })
+	}
 	slices.SortFunc(still, func(a, b string) int { return w.differing[a].at.Compare(w.differing[b].at) })
-	return append(ids, still[:min(len(still), mostReadAgain)]...), listed
+	ids = append(ids, still[:min(len(still), mostReadAgain)]...)
+	most := min(max(len(ours)/10, leastFirstReads), mostFirstReads)
+	return append(ids, unread[:min(len(unread), most)]...), listed
 }
 
 // differences are the fields in which the list differs from the job itself: Old is what the list says.
@@ -148,10 +193,14 @@ func told(fields []fabric.Field) string {
 	return strings.Join(names, ", ")
 }
 
-// mostCompared bounds the jobs that a check reads one by one.
-const mostCompared = 40
+const (
+	// mostCompared bounds the jobs with a mark that a check reads one by one, and leastCompared is how many it reads, with
+	// others, where there are so many.
+	mostCompared  = 1000
+	leastCompared = 40
+)
 
-// compareReads reads some of the listed jobs one by one, marked ones first, and says what differs.
+// compareReads reads listed jobs one by one, those with a mark and some others, and says what differs.
 func (w *Workspace) compareReads(ctx context.Context, jobs []listed) (text string, differ bool, err error) {
 	var marked, others []listed
 	for _, j := range jobs {
@@ -166,8 +215,8 @@ func (w *Workspace) compareReads(ctx context.Context, jobs []listed) (text strin
 			others = append(others, j)
 		}
 	}
-	some := append(marked, others...)
-	some = some[:min(len(some), mostCompared)]
+	some := marked[:min(len(marked), mostCompared)]
+	some = append(some, others[:min(len(others), max(leastCompared-len(some), 0))]...)
 	found := make([]string, len(some))
 	unread := make([]error, len(some))
 	g, ctx := errgroup.WithContext(ctx)

@@ -118,6 +118,106 @@ func TestListsThatDiffer(t *testing.T) {
 	}
 }
 
+// TestFirstSight: each job of ours is read on its own once, a part of them with each look that may; what came of it is
+// not found out again.
+func TestFirstSight(t *testing.T) {
+	for _, tt := range []struct {
+		omits string
+		want  fabric.Accord
+	}{{"", fabric.Agrees}, {"schedule", fabric.Differs}} {
+		r := overTCP(t, emulator.Options{Unverified: emulator.Unverified{ListOmitsDefaults: true, ListsReordered: true, ListOmits: tt.omits}}, Options{})
+		const jobs = leastFirstReads*2 + 10
+		var ours []fabric.Owned
+		for i := range jobs {
+			c := creation(t, fmt.Sprint("jobs/job", i), fmt.Sprint("job", i))
+			d := c.Desired.Object()
+			d["schedule"] = map[string]any{"quartz_cron_expression": "0 0 5 * * ?", "timezone_id": "UTC"}
+			c.Desired = fabric.NewDoc(d)
+			o := r.w.Do(t.Context(), fabric.Step{Changes: []fabric.Change{c}}, r.journal)
+			if o.Err != nil {
+				t.Fatal(o.Err)
+			}
+			ours = append(ours, owned(o.Results[0].ID))
+		}
+		looks := func(compare bool) *fabric.Live {
+			t.Helper()
+			r.e.ResetJournal()
+			live, err := r.w.Observe(t.Context(), fabric.Scope{Owned: ours, Compare: compare})
+			if err != nil || !live.Complete {
+				t.Fatal(err)
+			}
+			return live
+		}
+		if live := looks(false); len(live.Accords) != 0 || r.e.Count("GET "+getPath) != 0 {
+			t.Errorf("a look that may not compare: %v, %d jobs read", live.Accords, r.e.Count("GET "+getPath))
+		}
+		for n, want := range []int{leastFirstReads, 2 * leastFirstReads, jobs, jobs} {
+			live := looks(true)
+			told := 0
+			for _, a := range live.Accords {
+				if a != tt.want {
+					t.Fatalf("look %d: %s, want %s", n, a, tt.want)
+				}
+				told++
+			}
+			read := min(leastFirstReads, jobs-n*leastFirstReads)
+			if n == 3 {
+				read = 0
+			}
+			if tt.want == fabric.Differs && n > 0 {
+				read += mostReadAgain
+			}
+			if told != want || r.e.Count("GET "+getPath) != read {
+				t.Errorf("look %d: %d jobs are known, want %d; %d were read, want %d", n, told, want, r.e.Count("GET "+getPath), read)
+			}
+		}
+		// The ledger knows it now, and another process asks for nothing that agreed.
+		for i := range ours {
+			ours[i].Accord = tt.want
+		}
+		if live := looks(true); len(live.Accords) != 0 {
+			t.Errorf("what is known is told again: %v", live.Accords)
+		}
+		again, err := New(Options{Name: "again", Config: pat(r.w.host, token), Installation: installation})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.w = again
+		live := looks(true)
+		read := 0
+		if tt.want == fabric.Differs {
+			read = jobs // at once: what the list says of them is drift otherwise
+		}
+		if len(live.Accords) != 0 || r.e.Count("GET "+getPath) != read {
+			t.Errorf("another process: %v, %d jobs read, want %d", live.Accords, r.e.Count("GET "+getPath), read)
+		}
+		for _, o := range live.Objects() {
+			if at(o) != "0 0 5 * * ?" || len(o.Notes) > 0 != (tt.want == fabric.Differs) {
+				t.Fatalf("%s, %v", at(o), o.Notes)
+			}
+		}
+		again.Close()
+	}
+}
+
+// A job that can't be read on its own is asked for once, and takes no other's turn.
+func TestFirstSightForbidden(t *testing.T) {
+	r := overTCP(t, emulator.Options{}, Options{})
+	id := r.scheduled(t, "daily", 5).ID
+	r.w.takeReads()
+	r.e.Fault(emulator.Fault{Pattern: "GET " + getPath, Status: 403, Times: -1})
+	r.e.ResetJournal()
+	for range 3 {
+		live, err := r.w.Observe(t.Context(), fabric.Scope{Owned: []fabric.Owned{owned(id)}, Compare: true})
+		if err != nil || len(live.Accords) != 0 || len(live.Objects()) != 1 {
+			t.Fatalf("%v, %+v", err, live)
+		}
+	}
+	if n := r.e.Count("GET " + getPath); n != 1 {
+		t.Errorf("%d reads", n)
+	}
+}
+
 // TestCheckComparesReads: doctor says what differs.
 func TestCheckComparesReads(t *testing.T) {
 	for _, tt := range []struct {

@@ -85,7 +85,8 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 			cut = append(cut, i)
 		}
 	}
-	if err := w.agree(ctx, objects, cut, reads); err != nil {
+	accords, err := w.agree(ctx, objects, cut, reads, s)
+	if err != nil {
 		return nil, err
 	}
 	objects, gone, err := w.complete(ctx, objects, cut)
@@ -102,7 +103,7 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 		return nil, err
 	}
 	live := fabric.NewLive(at, more.doubt.Code == "", root, append(objects, sets...), append(gone, more.gone...))
-	live.Doubt = more.doubt
+	live.Doubt, live.Accords = more.doubt, accords
 	live.Principal, live.Unseen = me.name, me.unseen
 	return live, nil
 }
