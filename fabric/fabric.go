@@ -82,6 +82,9 @@ type Scope struct {
 	// Compare has resources of Owned whose Accord is not known read on their own too, some with each look, and compared
 	// with what the listing says of them.
 	Compare bool
+	// Seen, where it is not nil, may be told of resources of Owned while the look goes on, as soon as each was read, by one
+	// goroutine at a time. What the look returns in the end may say otherwise of them, and counts.
+	Seen func(Object)
 }
 
 // Owned is a resource that the ledger says is ours.

@@ -124,7 +124,7 @@ func (rd *round) readDiffering(ctx context.Context, touched []fabric.Change, fou
 	if err != nil {
 		return err
 	}
-	second, err := rd.readBack(look, again)
+	second, err := rd.rereading(again).all(look)
 	if err != nil {
 		return rd.fail(configs.LedgerFailed, err)
 	}

@@ -252,22 +252,24 @@ func (rd *round) look(ctx context.Context) error {
 	if rd.ask.By != "" || rd.ask.Dry {
 		notBefore = rd.at
 	}
-	if err := rd.lookBy(ctx, notBefore, !rd.ask.Dry); err != nil {
+	// A round that begins has time to compare; one that has just written a thousand jobs does not.
+	if err := rd.lookBy(ctx, notBefore, fabric.Scope{Compare: !rd.ask.Dry}); err != nil {
 		return err
 	}
 	return rd.noteAccords(ctx)
 }
 
 func (rd *round) lookSince(ctx context.Context, notBefore time.Time) error {
-	return rd.lookBy(ctx, notBefore, false)
+	return rd.lookBy(ctx, notBefore, fabric.Scope{})
 }
 
-// lookBy takes a look that began no earlier than notBefore, or the last one. compare is fabric.Scope.Compare: a round
-// that begins has time for it, and one that has just written a thousand jobs does not.
-func (rd *round) lookBy(ctx context.Context, notBefore time.Time, compare bool) error {
+// lookBy gets a look that began no earlier than notBefore. Where it has to take one, it does as the scope says besides what
+// is owned.
+func (rd *round) lookBy(ctx context.Context, notBefore time.Time, s fabric.Scope) error {
 	place := rd.d.Fabric.Name
 	live, err := rd.looks[place].since(ctx, notBefore, func(ctx context.Context) (*fabric.Live, error) {
-		return rd.Fabrics[place].Observe(ctx, fabric.Scope{Owned: rd.ownedOn(place), Apart: rd.d.Project.Poll * 3 / 4, Compare: compare})
+		s.Owned, s.Apart = rd.ownedOn(place), rd.d.Project.Poll*3/4
+		return rd.Fabrics[place].Observe(ctx, s)
 	})
 	if err != nil {
 		return rd.fail(configs.FabricUnreachable, fmt.Errorf("fabric %s: %w", place, err))

@@ -115,22 +115,27 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 	if len(touched) == 0 {
 		return nil
 	}
+	back := rd.rereading(touched)
 	if len(touched) > lookedAtSingly {
-		if err := rd.lookSince(ctx, time.Now().Add(1)); err != nil {
+		err := back.during(ctx, func(seen func(fabric.Object)) error {
+			return rd.lookBy(ctx, time.Now().Add(1), fabric.Scope{Seen: seen})
+		})
+		if err != nil {
 			return err
 		}
-		return rd.takeIn(ctx, rd.live, touched)
+		return rd.takeIn(ctx, rd.live, back)
 	}
 	look, err := rd.readNow(ctx, liveOf(touched))
 	if err != nil {
 		return err
 	}
-	return rd.takeIn(ctx, look, touched)
+	return rd.takeIn(ctx, look, back)
 }
 
 // takeIn writes down what a look that is newer than the writes says of what was touched.
-func (rd *round) takeIn(ctx context.Context, look *fabric.Live, touched []fabric.Change) error {
-	found, err := rd.readBack(look, touched)
+func (rd *round) takeIn(ctx context.Context, look *fabric.Live, written *rereading) error {
+	touched := written.touched
+	found, err := written.all(look)
 	if err != nil {
 		return rd.fail(configs.LedgerFailed, err)
 	}

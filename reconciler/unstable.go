@@ -89,7 +89,7 @@ func (rd *round) readLate(ctx context.Context) error {
 		return err
 	}
 	slices.SortFunc(late, func(a, b fabric.Change) int { return cmp.Compare(a.Key, b.Key) })
-	return rd.takeIn(ctx, rd.live, late)
+	return rd.takeIn(ctx, rd.live, rd.rereading(late))
 }
 
 // wavers reports that a field of the deployment is different from what was written, and left alone.

@@ -52,7 +52,7 @@ func (w *Workspace) Check(ctx context.Context) []Check {
 	if !add("log in", err, "as "+me.name, fmt.Sprintf("see whether the credential (%s) is right and has not expired", w.attributes["auth_type"])) {
 		return checks
 	}
-	jobs, err := w.list(ctx, map[string]any{"expand_tasks": true})
+	jobs, err := w.list(ctx, map[string]any{"expand_tasks": true}, passOver)
 	if add("list jobs", err, fmt.Sprintf("%d jobs are visible", len(jobs)), "give the principal the right to use the workspace") {
 		var unseen error
 		if me.unseen != "" {

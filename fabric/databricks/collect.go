@@ -252,7 +252,7 @@ func (w *Workspace) Mentions(ctx context.Context, s fabric.Scope) (jobs map[stri
 		return nil, "", err
 	}
 	now := listing{time.Now(), map[string]bool{}}
-	all, err := w.list(ctx, map[string]any{"expand_tasks": true})
+	all, err := w.list(ctx, map[string]any{"expand_tasks": true}, passOver)
 	if err != nil {
 		return nil, "", fmt.Errorf("look at fabric %s (%s): %w", w.name, w.host, err)
 	}

@@ -190,7 +190,7 @@ func (w *Workspace) create(ctx context.Context, c fabric.Change, j fabric.Journa
 // nothing says which is the original: ids have no order. It finds none then, and the intent stays open.
 func (w *Workspace) byNonce(ctx context.Context, d fabric.Doc, nonce string) (id string, ok bool, err error) {
 	name, _ := d.At("name").(string)
-	jobs, err := w.list(ctx, map[string]any{"name": name})
+	jobs, err := w.list(ctx, map[string]any{"name": name}, passOver)
 	if err != nil {
 		return "", false, err
 	}

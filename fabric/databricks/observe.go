@@ -61,17 +61,24 @@ func (w *Workspace) observe(ctx context.Context, s fabric.Scope, at time.Time) (
 		live.Principal, live.Unseen = me.name, me.unseen
 		return live, nil
 	}
+	ours := make(map[string]bool, len(s.Owned)) // those that were adopted carry no mark yet
+	for _, o := range s.Owned {
+		ours[o.ID] = true
+	}
 	reads := w.takeReads()
-	jobs, err := w.list(ctx, map[string]any{"expand_tasks": true})
+	jobs, err := w.list(ctx, map[string]any{"expand_tasks": true}, func(j listed) {
+		if s.Seen == nil || !ours[j.ID.String()] || j.HasMore {
+			return
+		}
+		if o, err := w.object(j, true); err == nil { // it comes again
+			s.Seen(o)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
 	objects := make([]fabric.Object, len(jobs))
 	now := listing{at, make(map[string]bool, len(jobs))}
-	ours := make(map[string]bool, len(s.Owned)) // those that were adopted carry no mark yet
-	for _, o := range s.Owned {
-		ours[o.ID] = true
-	}
 	var cut []int
 	for i, j := range jobs {
 		whole := s.All || ours[j.ID.String()]
@@ -210,8 +217,9 @@ func headOf(settings json.RawMessage) head {
 	return h
 }
 
-// list reads all pages. Its error means that there may be jobs that it did not see.
-func (w *Workspace) list(ctx context.Context, query map[string]any) ([]listed, error) {
+// list reads all pages. Its error means that there may be jobs that it did not see. each is called with every job of a page
+// while the next one is on its way, by one goroutine at a time.
+func (w *Workspace) list(ctx context.Context, query map[string]any, each func(listed)) ([]listed, error) {
 	query["limit"] = pageSize
 	var jobs []listed
 	index := map[json.Number]int{}
@@ -235,6 +243,7 @@ func (w *Workspace) list(ctx context.Context, query map[string]any) ([]listed, e
 			for _, j := range page.Jobs {
 				if len(j.Settings) > 0 {
 					*j.head = headOf(j.Settings)
+					each(j)
 				}
 			}
 			return nil
@@ -266,6 +275,9 @@ func (w *Workspace) list(ctx context.Context, query map[string]any) ([]listed, e
 	}
 	return nil, fmt.Errorf("list jobs: no end after %d pages", maxPages)
 }
+
+// passOver is for a list that nobody looks at before its end.
+func passOver(listed) {}
 
 // object is a job as the other rooms see it. The settings of one without a mark are decoded where whole says so.
 func (w *Workspace) object(j listed, whole bool) (fabric.Object, error) {
