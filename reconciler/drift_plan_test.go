@@ -189,7 +189,10 @@ func TestPauseOfAnotherJob(t *testing.T) {
 func TestOtherWriter(t *testing.T) {
 	t.Parallel()
 	to := valueDigest(fabric.Field{New: json.RawMessage("1")})
-	ago := func(d time.Duration) map[string]Healed { return map[string]Healed{"x": {At: noon.Add(-d), To: to}} }
+	once := func(d time.Duration) map[string]Healed { return map[string]Healed{"x": {At: noon.Add(-d), To: to}} }
+	ago := func(d time.Duration) map[string]Healed { // twice
+		return map[string]Healed{"x": {At: noon.Add(-d), To: to, Before: noon.Add(-d - time.Minute)}}
+	}
 	contest := func(since, agrees time.Duration) *Contest {
 		c := Contest{Key: "a", Path: "x", To: to, Since: noon.Add(-since)}
 		if agrees > 0 {
@@ -208,6 +211,7 @@ func TestOtherWriter(t *testing.T) {
 		found            []Contest
 	}{
 		{name: "the first time", want: `{"x":1}`, sent: `{"x":1}`, live: `{"x":2}`, line: "update a drift drifted"},
+		{name: "the second time", want: `{"x":1}`, sent: `{"x":1}`, live: `{"x":2}`, healed: once(time.Minute), line: "update a drift drifted"},
 		{name: "again within an hour", want: `{"x":1}`, sent: `{"x":1}`, live: `{"x":2}`, healed: ago(59 * time.Minute), line: "update a drift blocked other_writer", found: begins,
 			says: "x 2 where git says 1; likely: nothing says who"},
 		{name: "again after an hour", want: `{"x":1}`, sent: `{"x":1}`, live: `{"x":2}`, healed: ago(time.Hour), line: "update a drift drifted"},
@@ -278,6 +282,19 @@ func TestHealedIsBounded(t *testing.T) {
 	}
 	if _, on := s.contests[dep]["a"]["p00"]; on || len(s.contests[dep]["a"]) != 1 {
 		t.Errorf("contests: %v", s.contests[dep])
+	}
+	if a.Healed["late"].twice("1", noon.Add(31*time.Minute)) {
+		t.Error("once is twice")
+	}
+	for _, tt := range []struct {
+		again time.Duration // after the first time
+		to    string
+		twice bool
+	}{{time.Minute, "1", true}, {59 * time.Minute, "1", true}, {time.Hour, "1", false}, {time.Minute, "2", false}} {
+		at := noon.Add(30*time.Minute + tt.again)
+		if h := s.healed(dep, "a", a, map[string]string{"late": tt.to}, at).Healed["late"]; h.twice(tt.to, at) != tt.twice || h.twice(tt.to, at.Add(time.Hour)) {
+			t.Errorf("again after %s to %s: %+v", tt.again, tt.to, h)
+		}
 	}
 	if a = s.healed(dep, "a", a, nil, noon.Add(2*time.Hour)); a.Healed != nil {
 		t.Errorf("after an hour: %v", a.Healed)

@@ -19,17 +19,24 @@ import (
 const kindContest ledger.Kind = "contest"
 
 const (
-	// healApart is the least time between two times that one field is put right: what comes back sooner has another
-	// writer. It is also for how long live has to agree again until that is forgotten.
+	// healApart is the time in which a field is put right twice and no more: what comes back then within as long a time has
+	// another writer. It is also for how long live has to agree again until that is forgotten.
 	healApart = time.Hour
 	// mostHealed is how many fields of one resource are remembered as put right.
 	mostHealed = 20
 )
 
-// Healed is when drift of one field was put right, and to what.
+// Healed is when drift of one field was put right last, and to what.
 type Healed struct {
 	At time.Time `json:"at"`
 	To string    `json:"to"` // digest of the value, in short
+	// Before is when it was put right to that before, less than healApart earlier; zero where it was not.
+	Before time.Time `json:"before,omitzero"`
+}
+
+// twice reports that a field was put right twice to a value, within healApart each.
+func (h Healed) twice(to string, now time.Time) bool {
+	return h.To == to && !h.Before.IsZero() && now.Sub(h.At) < healApart
 }
 
 // Contest is a field that we no longer put right, because somebody else writes it too.
@@ -84,9 +91,7 @@ func (b *planner) contested(c fabric.Change, o Owning) fabric.Change {
 		to := valueDigest(f)
 		ct, noted := known[f.Path]
 		noted = noted && ct.To == to && (ct.Agrees.IsZero() || b.Now.Sub(ct.Agrees) < healApart)
-		h, before := o.Healed[f.Path]
-		before = before && h.To == to && b.Now.Sub(h.At) < healApart
-		if !noted && !before && !sure {
+		if !noted && !sure && !o.Healed[f.Path].twice(to, b.Now) {
 			continue
 		}
 		again = append(again, f)
@@ -208,7 +213,11 @@ func (s *state) healed(dep string, k fabric.Key, a Applied, drift map[string]str
 		}
 	}
 	for path, to := range drift {
-		healed[path] = Healed{At: at, To: to}
+		h := Healed{At: at, To: to}
+		if was := a.Healed[path]; was.To == to && at.Sub(was.At) < healApart {
+			h.Before = was.At
+		}
+		healed[path] = h
 		delete(of, path)
 	}
 	a.Healed = healed
