@@ -40,10 +40,10 @@ func (rd *round) noteAccords(ctx context.Context) error {
 	}
 	slices.Sort(differ)
 	e := ledger.Entry{Kind: kindAccord, Deployment: rd.name, Fabric: rd.d.Fabric.Name, Data: encode(seen),
-		Text: fmt.Sprintf("read %s on its own: the list says the same", number(len(seen.Accords), "resource"))}
+		Text: fmt.Sprintf("%s read one by one: the list says the same", number(len(seen.Accords), "resource"))}
 	if len(differ) > 0 {
 		e.Code = string(configs.ListDiffers)
-		e.Text = fmt.Sprintf("read %s on its own: the list says something else of %s", number(len(seen.Accords), "resource"), some(differ))
+		e.Text = fmt.Sprintf("%s read one by one: the list says something else of %s", number(len(seen.Accords), "resource"), some(differ))
 	}
 	if _, err := rd.record(ctx, e); err != nil {
 		return rd.fail(configs.LedgerFailed, err)
@@ -107,29 +107,33 @@ func liveOf(changes []fabric.Change) []fabric.Owned {
 	return only
 }
 
-// readDiffering reads on their own the resources that differ, by a listing alone, from what was written a moment ago, and puts
-// what that says in place of what was found.
-func (rd *round) readDiffering(ctx context.Context, touched []fabric.Change, found []reread) error {
+// readListed is what a listing, which the round has just seen, says of what was written, and of what differs there from what
+// was sent, what the resource itself says.
+func (rd *round) readListed(ctx context.Context, written *rereading) ([]reread, error) {
+	found, err := written.all(rd.live)
+	if err != nil {
+		return nil, rd.fail(configs.LedgerFailed, err)
+	}
 	var again []fabric.Change
 	var of []int
-	for i, c := range touched {
-		if len(found[i].fields) > 0 && !c.Kind.Attached() && !rd.read[c.Key] && rd.accord(c.Key, c.ID) == fabric.Untold {
+	for i, c := range written.touched {
+		if len(found[i].fields) > 0 && !c.Kind.Attached() {
 			again, of = append(again, c), append(of, i)
 		}
 	}
 	if len(again) == 0 {
-		return nil
+		return found, nil
 	}
 	look, err := rd.readNow(ctx, liveOf(again))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	second, err := rd.rereading(again).all(look)
 	if err != nil {
-		return rd.fail(configs.LedgerFailed, err)
+		return nil, rd.fail(configs.LedgerFailed, err)
 	}
 	for n, i := range of {
 		found[i] = second[n]
 	}
-	return nil
+	return found, nil
 }

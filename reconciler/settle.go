@@ -115,33 +115,33 @@ func (rd *round) verify(ctx context.Context, touched []fabric.Change) error {
 	if len(touched) == 0 {
 		return nil
 	}
-	back := rd.rereading(touched)
+	written := rd.rereading(touched)
 	if len(touched) > lookedAtSingly {
-		err := back.during(ctx, func(seen func(fabric.Object)) error {
+		err := written.during(ctx, func(seen func(fabric.Object)) error {
 			return rd.lookBy(ctx, time.Now().Add(1), fabric.Scope{Seen: seen})
 		})
 		if err != nil {
 			return err
 		}
-		return rd.takeIn(ctx, rd.live, back)
+		found, err := rd.readListed(ctx, written)
+		if err != nil {
+			return err
+		}
+		return rd.takeIn(ctx, touched, found)
 	}
 	look, err := rd.readNow(ctx, liveOf(touched))
 	if err != nil {
 		return err
 	}
-	return rd.takeIn(ctx, look, back)
-}
-
-// takeIn writes down what a look that is newer than the writes says of what was touched.
-func (rd *round) takeIn(ctx context.Context, look *fabric.Live, written *rereading) error {
-	touched := written.touched
 	found, err := written.all(look)
 	if err != nil {
 		return rd.fail(configs.LedgerFailed, err)
 	}
-	if err := rd.readDiffering(ctx, touched, found); err != nil {
-		return err
-	}
+	return rd.takeIn(ctx, touched, found)
+}
+
+// takeIn writes down what was found of each resource that was touched.
+func (rd *round) takeIn(ctx context.Context, touched []fabric.Change, found []reread) error {
 	back := readBack{Read: map[fabric.Key]string{}, Unstable: map[fabric.Key][]fabric.Field{}, Paths: map[fabric.Key][]string{}}
 	var names []string
 	for i, c := range touched {

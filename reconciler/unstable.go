@@ -89,7 +89,11 @@ func (rd *round) readLate(ctx context.Context) error {
 		return err
 	}
 	slices.SortFunc(late, func(a, b fabric.Change) int { return cmp.Compare(a.Key, b.Key) })
-	return rd.takeIn(ctx, rd.live, rd.rereading(late))
+	found, err := rd.readListed(ctx, rd.rereading(late))
+	if err != nil {
+		return err
+	}
+	return rd.takeIn(ctx, late, found)
 }
 
 // wavers reports that a field of the deployment is different from what was written, and left alone.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -67,8 +69,8 @@ func (w *Workspace) takeReads() map[string]fabric.Doc {
 // list says where the two differ. It leaves alone the objects of cut, of which the list gives only a part: those are
 // read on their own each time. What it says of the jobs of the scope is what they do not know yet.
 func (w *Workspace) agree(ctx context.Context, objects []fabric.Object, cut []int, reads map[string]fabric.Doc, s fabric.Scope) (map[string]fabric.Accord, error) {
-	again, listed := w.doubtful(objects, cut, reads, s)
-	if len(again) > 0 {
+	again, unread, listed := w.doubtful(objects, cut, reads, s)
+	if len(again)+len(unread) > 0 {
 		var owned []fabric.Owned
 		for _, id := range again {
 			owned = append(owned, fabric.Owned{Kind: Job, ID: id})
@@ -78,10 +80,8 @@ func (w *Workspace) agree(ctx context.Context, objects []fabric.Object, cut []in
 		if err != nil {
 			return nil, err
 		}
+		found = append(found, w.firstReads(ctx, unread)...)
 		w.mu.Lock()
-		for _, id := range again {
-			w.firstRead[id] = true
-		}
 		for _, o := range found {
 			l := listed[o.ID]
 			if fields := differences(o.Doc, l); len(fields) > 0 {
@@ -113,8 +113,51 @@ func (w *Workspace) agree(ctx context.Context, objects []fabric.Object, cut []in
 	return news, nil
 }
 
-// doubtful are the ids of the jobs to be read on their own, and what the list says of all jobs that may be.
-func (w *Workspace) doubtful(objects []fabric.Object, cut []int, reads map[string]fabric.Doc, s fabric.Scope) (ids []string, listed map[string]fabric.Doc) {
+// firstReads reads jobs that were never compared. What goes wrong with one is no reason to doubt the list: that one is passed
+// over until the next start, and those that were not read for it are left to the next look.
+func (w *Workspace) firstReads(ctx context.Context, ids []string) []fabric.Object {
+	var mu sync.Mutex
+	var found []fabric.Object
+	var over []string
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(getsAtOnce)
+	for _, id := range ids {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			o, err := w.job(ctx, id)
+			mu.Lock()
+			defer mu.Unlock()
+			var e *CallError
+			var busy *fabric.Busy
+			switch {
+			case err == nil:
+				found = append(found, o)
+			case ctx.Err() != nil: // cut short
+			case errors.As(err, &busy), errors.As(err, &e) && e.Status == http.StatusTooManyRequests:
+				return err
+			default:
+				over = append(over, id)
+				if e == nil || e.Status < http.StatusBadRequest {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // it only ends the reading
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range over {
+		w.passedOver[id] = true
+	}
+	return found
+}
+
+// doubtful are the ids of the jobs that have to be read on their own, those of some that were never compared, and what the
+// list says of all of them.
+func (w *Workspace) doubtful(objects []fabric.Object, cut []int, reads map[string]fabric.Doc, s fabric.Scope) (ids, unread []string, listed map[string]fabric.Doc) {
 	partly := map[int]bool{}
 	for _, i := range cut {
 		partly[i] = true
@@ -130,7 +173,7 @@ func (w *Workspace) doubtful(objects []fabric.Object, cut []int, reads map[strin
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	listed = map[string]fabric.Doc{}
-	var still, unread []string // differing as before; never compared
+	var still []string // differing as before
 	for i, o := range objects {
 		if !o.Managed && !ours[o.ID] {
 			continue
@@ -152,7 +195,7 @@ func (w *Workspace) doubtful(objects []fabric.Object, cut []int, reads map[strin
 		case fresh:
 			w.accords[o.ID] = fabric.Agrees
 			continue
-		case s.Compare && ours[o.ID] && before == fabric.Untold && !w.firstRead[o.ID]:
+		case s.Compare && ours[o.ID] && before == fabric.Untold && !w.passedOver[o.ID]:
 			unread = append(unread, o.ID)
 		default:
 			continue
@@ -166,12 +209,12 @@ func (w *Workspace) doubtful(objects []fabric.Object, cut []int, reads map[strin
 	}
 	if len(s.Owned) > 0 {
 		maps.DeleteFunc(w.accords, func(id string, _ fabric.Accord) bool { return !ours[id] })
-		maps.DeleteFunc(w.firstRead, func(id string, _ bool) bool { return !ours[id] })
+		maps.DeleteFunc(w.passedOver, func(id string, _ bool) bool { return !ours[id] })
 	}
 	slices.SortFunc(still, func(a, b string) int { return w.differing[a].at.Compare(w.differing[b].at) })
 	ids = append(ids, still[:min(len(still), mostReadAgain)]...)
 	most := min(max(len(ours)/10, leastFirstReads), mostFirstReads)
-	return append(ids, unread[:min(len(unread), most)]...), listed
+	return ids, unread[:min(len(unread), most)], listed
 }
 
 // differences are the fields in which the list differs from the job itself: Old is what the list says.

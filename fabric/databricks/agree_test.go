@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"selvage/configs"
 	"selvage/fabric"
@@ -200,21 +201,50 @@ func TestFirstSight(t *testing.T) {
 	}
 }
 
-// A job that can't be read on its own is asked for once, and takes no other's turn.
-func TestFirstSightForbidden(t *testing.T) {
-	r := overTCP(t, emulator.Options{}, Options{})
-	id := r.scheduled(t, "daily", 5).ID
-	r.w.takeReads()
-	r.e.Fault(emulator.Fault{Pattern: "GET " + getPath, Status: 403, Times: -1})
-	r.e.ResetJournal()
-	for range 3 {
-		live, err := r.w.Observe(t.Context(), fabric.Scope{Owned: []fabric.Owned{owned(id)}, Compare: true})
-		if err != nil || len(live.Accords) != 0 || len(live.Objects()) != 1 {
-			t.Fatalf("%v, %+v", err, live)
-		}
-	}
-	if n := r.e.Count("GET " + getPath); n != 1 {
-		t.Errorf("%d reads", n)
+// One job can't be read on its own: the look goes on, and so does comparing the others. Unless the service only asked for
+// patience, that job is not asked for again.
+func TestFirstSightOfWhatCantBeRead(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault emulator.Fault
+		again bool
+	}{
+		{"forbidden", emulator.Fault{Status: 403}, false},
+		{"broken", emulator.Fault{Status: 500}, false},
+		{"no answer", emulator.Fault{Reset: true}, false},
+		{"no JSON", emulator.Fault{Status: 200, Body: "<html>"}, false},
+		{"too many requests", emulator.Fault{Status: 429, Header: map[string]string{"Retry-After": "60"}}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, emulator.Options{}, Options{}, func(t *testing.T, r *rig) {
+				var ours []fabric.Owned
+				for i := range 3 * getsAtOnce {
+					ours = append(ours, owned(r.scheduled(t, fmt.Sprint("job", i), 5).ID))
+				}
+				r.w.takeReads()
+				tt.fault.Pattern, tt.fault.Times = "GET "+getPath+"?job_id="+ours[0].ID, -1
+				r.e.Fault(tt.fault)
+				r.e.ResetJournal()
+				told := 0
+				for range 5 {
+					live, err := r.w.Observe(t.Context(), fabric.Scope{Owned: ours, Compare: true})
+					if err != nil || !live.Complete || len(live.Objects()) != len(ours) {
+						t.Fatalf("%v, %+v", err, live)
+					}
+					told = len(live.Accords)
+					time.Sleep(2 * time.Minute)
+				}
+				if told != len(ours)-1 {
+					t.Errorf("%d of %d are known", told, len(ours))
+				}
+				r.e.ClearFaults()
+				r.e.ResetJournal()
+				live, err := r.w.Observe(t.Context(), fabric.Scope{Owned: ours, Compare: true})
+				if err != nil || r.e.Count("GET "+getPath) > 0 != tt.again || (len(live.Accords) == len(ours)) != tt.again {
+					t.Errorf("%v: %d known after %d reads", err, len(live.Accords), r.e.Count("GET "+getPath))
+				}
+			})
+		})
 	}
 }
 

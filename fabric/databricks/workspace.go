@@ -63,10 +63,10 @@ type Workspace struct {
 	uploaded map[string]int64 // path -> size of what is known to be there
 	expect   expectations
 
-	reads     map[string]fabric.Doc    // jobs that were read one by one since the last list, by id
-	differing map[string]reading       // by id
-	accords   map[string]fabric.Accord // of jobs that were compared since the start, by id
-	firstRead map[string]bool          // jobs that were to be compared since the start: one that can't be read is not asked for again
+	reads      map[string]fabric.Doc    // jobs that were read one by one since the last list, by id
+	differing  map[string]reading       // by id
+	accords    map[string]fabric.Accord // of jobs that were compared since the start, by id
+	passedOver map[string]bool          // jobs that could not be read to be compared, since the start
 
 	lists lists
 }
@@ -110,7 +110,7 @@ func New(o Options) (*Workspace, error) {
 		reads:        map[string]fabric.Doc{},
 		differing:    map[string]reading{},
 		accords:      map[string]fabric.Accord{},
-		firstRead:    map[string]bool{},
+		passedOver:   map[string]bool{},
 	}
 	if w.base == nil {
 		w.base = newTransport()
