@@ -421,9 +421,11 @@ func (s *sim) round() {
 			}
 		}
 		for _, nonce := range slices.Sorted(maps.Keys(open)) {
-			if results, resolved := rd.became(open[nonce]); resolved {
-				s.tell("%s: %s of %v was %s", d.Name(), open[nonce].Op, open[nonce].Keys, results[0].Status)
+			i := open[nonce]
+			if results, resolved := rd.became(i); resolved {
+				s.tell("%s: %s of %v was %s", d.Name(), i.Op, i.Keys, results[0].Status)
 				s.outcome(d, nonce, results...)
+				s.inherits(d, i.Keys[0], nonce, results[0])
 			}
 		}
 	}
@@ -455,6 +457,22 @@ func (s *sim) round() {
 		s.byHand(d.workspace) // between the plan and its requests
 	}
 	s.act(rd, d, p, owned)
+}
+
+// inherits makes a copy the original where somebody deleted that one, while nobody knew yet what had become of the request
+// that made it: nothing tells the two apart then.
+func (s *sim) inherits(d *simDeployment, k fabric.Key, nonce string, r fabric.Result) {
+	j := d.workspace.find(r.ID)
+	if j == nil || r.Status != fabric.Done || j.mark.Nonce != nonce || j.truth.owner != (fabric.Owner{}) {
+		return
+	}
+	for _, other := range d.workspace.jobs {
+		if other != j && other.mark.Nonce == nonce && other.truth.owner != (fabric.Owner{}) {
+			return
+		}
+	}
+	j.truth.written(d, fabric.Change{Action: fabric.Create, Owner: fabric.Owner{Deployment: d.Name(), Key: k}, Key: k}, s.now)
+	s.tell("%s: nothing tells job %s from the one that was made as %s", d.Name(), j.id, k)
 }
 
 // plan is what compare does.
