@@ -51,7 +51,7 @@ type sim struct {
 	deployments []*simDeployment
 	docs        map[string]fabric.Doc
 	store       *artifacts.Store // empty: the documents are all in memory
-	ids         int
+	ids, nonces int
 	tally       simTally
 	story       []string // the last things that happened
 	wrong       string   // what the oracle found
@@ -333,6 +333,11 @@ func (s *sim) newID() string {
 	return strconv.Itoa(s.ids)
 }
 
+func (s *sim) newNonce() string {
+	s.nonces++
+	return fmt.Sprintf("n%d", s.nonces)
+}
+
 // look is what a listing says; nil where there is none.
 func (s *sim) look(d *simDeployment) *fabric.Live {
 	if s.once(25) {
@@ -354,7 +359,9 @@ func (s *sim) look(d *simDeployment) *fabric.Live {
 	}
 	var gone []string
 	if complete {
-		for _, a := range s.r.state.applied[d.Name()] {
+		owned := s.r.state.applied[d.Name()]
+		for _, k := range slices.Sorted(maps.Keys(owned)) { // in order, so that a world goes the same way each time
+			a := owned[k]
 			switch j := d.workspace.find(a.ID); {
 			case a.ID == "" || listed[a.ID] || s.once(20): // or it answers 403 for once
 			case j == nil:
@@ -540,13 +547,12 @@ func (s *sim) act(rd *round, d *simDeployment, p Plan, owned int) {
 				continue
 			}
 		}
-		nonce := fmt.Sprintf("n%d.%d", s.tally.rounds, len(s.story))
+		nonce := s.newNonce()
 		i := intentMade{Kind: "job", Keys: []fabric.Key{c.Key}, Names: []string{c.Name}, Actions: []fabric.Action{c.Action}, From: []fabric.Key{c.From},
 			ID: c.ID, Changes: []string{c.Digest()}, Committed: []string{c.Committed}, Sent: []string{s.keep(c.Desired)}}
 		switch {
 		case c.Action == fabric.Create:
 			i.Op, i.ID = fabric.OpCreate, ""
-			nonce = fabric.NewNonce()
 		case c.Action == fabric.Delete:
 			i.Op = fabric.OpDelete
 		default:

@@ -16,7 +16,8 @@ import (
 // between. An oracle that knows what really happened (judge, in rounds_oracle_test.go) says of each request whether it
 // was right: nothing is deleted, paused or changed that should not be, and nothing runs in two places.
 //
-// SELVAGE_TEST_ROUNDS says how many rounds; `make test` wants a million of them.
+// SELVAGE_TEST_ROUNDS says how many rounds; `make test` wants a million of them. They go the same way each time, and another
+// way with another number in SELVAGE_TEST_SEED.
 func TestRounds(t *testing.T) {
 	t.Parallel()
 	rounds := 20_000
@@ -26,13 +27,14 @@ func TestRounds(t *testing.T) {
 	if testing.Short() {
 		rounds = 2000
 	}
+	seed, _ := strconv.ParseUint(os.Getenv("SELVAGE_TEST_SEED"), 10, 32)
 	const worlds = 8
 	tallies := make([]simTally, worlds)
 	t.Run("worlds", func(t *testing.T) {
 		for i := range worlds {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
 				t.Parallel()
-				s := newSim(t, uint64(i))
+				s := newSim(t, seed*worlds+uint64(i))
 				for range rounds / worlds {
 					s.round()
 					if s.wrong != "" {
