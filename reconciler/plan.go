@@ -99,6 +99,7 @@ type PlanInput struct {
 	Moved    map[fabric.Key]fabric.Key
 	Absences map[fabric.Key]Absence
 	Open     map[fabric.Key]bool             // an intent's outcome is not known
+	Opened   map[fabric.Key]string           // the fabric id that what an open intent sent is committed for
 	Outside  map[fabric.Outside]fabric.Sight // what was asked about so far
 	Sighting time.Time                       // when the refs were read
 	Apart    time.Duration                   // least time between two sightings of an absence

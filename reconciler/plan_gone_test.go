@@ -9,6 +9,7 @@ import (
 
 	"selvage/configs"
 	"selvage/fabric"
+	"selvage/reconciler/ledger"
 )
 
 // atRest is how the small fabric of these tests is paused: what starts a job is its every.
@@ -475,5 +476,36 @@ func TestRecommitted(t *testing.T) {
 		if got := look(step.committed, step.selects...); got != step.want || w.Owned["a"].Committed != step.now {
 			t.Errorf("committed for %s, selected by %v: %s, written down %q", step.committed, step.selects, got, w.Owned["a"].Committed)
 		}
+	}
+}
+
+// A job is made, the answer is lost, and git moves the definition before anybody knows what became of that: the outcome is
+// older news than what git said since.
+func TestRecommittedWhileOpen(t *testing.T) {
+	w := newWorld()
+	s := newState(&table{})
+	fold := func(e ledger.Entry) {
+		t.Helper()
+		e.Deployment = dep
+		if err := s.fold(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fold(ledger.Entry{Kind: kindIntent, Intent: "n1", Data: encode(intentMade{Op: fabric.OpCreate, Kind: "job", Keys: []fabric.Key{"b", "a"}, Names: []string{"b", "a"},
+		Actions: []fabric.Action{fabric.Create, fabric.Create}, Sent: []string{"", ""}, Committed: []string{"", "4004"}})})
+	w.Desired.Add(fabric.Resource{Key: "a", Kind: "job", Name: "a", Doc: doc(t, `{}`), Committed: "1174"})
+	w.Open["a"], w.Opened = true, map[fabric.Key]string{"a": "4004"}
+	p := NewPlan(w.PlanInput)
+	if p.Recommitted["a"] != "1174" {
+		t.Errorf("recommitted: %v", p.Recommitted)
+	}
+	fold((&round{Reconciler: &Reconciler{}, name: dep, live: w.Live}).goneEntries(p)[0])
+	w.Opened["a"] = s.intents[dep]["n1"].Committed[1]
+	if p := NewPlan(w.PlanInput); len(p.Recommitted) != 0 {
+		t.Errorf("it is written down again: %v", p.Recommitted)
+	}
+	fold(ledger.Entry{Kind: kindOutcome, Intent: "n1", Data: encode(outcomeSeen{Results: []resultSeen{{Key: "a", Status: "done", ID: "7"}, {Key: "b", Status: "done", ID: "8"}}})})
+	if got := s.applied[dep]["a"].Committed; got != "1174" || s.applied[dep]["b"].Committed != "" {
+		t.Errorf("a is committed for %q, b for %q", got, s.applied[dep]["b"].Committed)
 	}
 }

@@ -81,13 +81,17 @@ func (b *planner) rests(rules *fabric.Rules, d fabric.Doc) bool {
 
 // recommit notes the fabric id of a job that the deployment selects, where the ledger has another one or none: by it
 // a later round tells a job that git moves from one that the configuration leaves out. What was released and may be
-// taken back counts too.
+// taken back counts too, and so does what was sent and nobody knows of yet whether it is live.
 func (b *planner) recommit(r fabric.Resource, p *Plan) {
 	o, known := b.Owned[r.Key]
 	if !known {
 		o = b.Formerly[r.Key]
 	}
-	if o.ID == "" || r.Committed == "" || r.Committed == o.Committed {
+	was, there := o.Committed, o.ID != ""
+	if id, open := b.Opened[r.Key]; open {
+		was, there = id, true
+	}
+	if !there || r.Committed == "" || r.Committed == was {
 		return
 	}
 	if p.Recommitted == nil {

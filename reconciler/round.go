@@ -425,7 +425,7 @@ func (rd *round) compare(ctx context.Context) error {
 func (rd *round) planInput() PlanInput {
 	in := PlanInput{
 		Installation: rd.Installation, Deployment: rd.name, Desired: rd.desired, Rendered: rd.renderings, Live: rd.live,
-		Rules: rd.Fabrics[rd.d.Fabric.Name].Rules, Open: map[fabric.Key]bool{}, Sighting: rd.sighting, Compared: rd.compared,
+		Rules: rd.Fabrics[rd.d.Fabric.Name].Rules, Open: map[fabric.Key]bool{}, Opened: map[fabric.Key]string{}, Sighting: rd.sighting, Compared: rd.compared,
 		// Polls are jittered: two that are three quarters of an interval apart are two.
 		Apart: rd.d.Project.Poll * 3 / 4, Prune: rd.d.Policy.Prune, Heal: rd.d.Policy.Heal, HealSaid: rd.d.Policy.HealSaid, Handed: map[fabric.Key]bool{}, Partial: rd.partial, Force: rd.ask.By != "",
 		Moved: make(map[fabric.Key]fabric.Key, len(rd.d.Moved)), Outside: rd.sights(),
@@ -451,6 +451,7 @@ func (rd *round) planInput() PlanInput {
 	for _, i := range rd.state.intents[rd.name] {
 		for n, k := range i.Keys {
 			in.Open[k], in.Open[i.from(n)] = true, true
+			in.Opened[k] = at(i.Committed, n)
 		}
 	}
 	rd.mu.Unlock()

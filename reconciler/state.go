@@ -155,6 +155,7 @@ func (s *state) fold(e ledger.Entry) error {
 		var c committedFor
 		if read(&c) {
 			for k, id := range c.IDs {
+				s.recommit(dep, k, id)
 				if a, ok := s.applied[dep][k]; ok {
 					a.Committed = id
 					s.apply(dep, k, a)
@@ -300,6 +301,22 @@ func (s *state) outcome(dep, nonce string, o outcomeSeen, when time.Time) {
 	if d := s.deployed[dep]; !d.Ever && s.wrote(dep) {
 		d.Ever = true
 		s.deploy(dep, d)
+	}
+}
+
+// recommit notes in the open intents of a key what it is committed for by now: their outcomes are older news.
+func (s *state) recommit(dep string, k fabric.Key, id string) {
+	for nonce, i := range s.intents[dep] {
+		n := slices.Index(i.Keys, k)
+		if n < 0 || at(i.Committed, n) == id {
+			continue
+		}
+		all := make([]string, len(i.Keys))
+		copy(all, i.Committed)
+		all[n] = id
+		i.Committed = all
+		set(s.intents, dep, nonce, i)
+		s.table.put("intent", dep, nonce, i)
 	}
 }
 
