@@ -65,8 +65,10 @@ func (s *sim) witness(d *simDeployment, rd *round) {
 		}
 	}
 	for _, j := range d.workspace.jobs { // git has it, for this deployment
-		if g, ok := d.seen[j.truth.owner.Key]; ok && j.truth.owner.Deployment == d.Name() && d.selects(j.truth.owner.Key, g.committed) && g.committed != "" && !g.broken {
-			j.truth.committed = g.committed
+		for _, t := range []*simTruth{&j.truth, &j.origin} {
+			if g, ok := d.seen[t.owner.Key]; ok && t.owner.Deployment == d.Name() && d.selects(t.owner.Key, g.committed) && g.committed != "" && !g.broken {
+				t.committed = g.committed
+			}
 		}
 	}
 }

@@ -293,6 +293,9 @@ func (s *sim) byHand(w *simWorkspace) {
 		if len(w.jobs) < 12 {
 			copied := *j
 			copied.id, copied.born, copied.truth = s.newID(), s.now.Unix(), simTruth{}
+			if j.truth.owner != (fabric.Owner{}) {
+				copied.origin = j.truth
+			}
 			w.jobs = append(w.jobs, &copied)
 			s.tell("somebody copies job %s to %s", j.id, copied.id)
 		}
@@ -432,7 +435,7 @@ func (s *sim) round() {
 			if results, resolved := rd.became(i); resolved {
 				s.tell("%s: %s of %v was %s", d.Name(), i.Op, i.Keys, results[0].Status)
 				s.outcome(d, nonce, results...)
-				s.inherits(d, i.Keys[0], nonce, results[0])
+				s.inherits(d, nonce, results[0])
 			}
 		}
 	}
@@ -466,20 +469,24 @@ func (s *sim) round() {
 	s.act(rd, d, p, owned)
 }
 
-// inherits makes a copy the original where somebody deleted that one, while nobody knew yet what had become of the request
-// that made it: nothing tells the two apart then.
-func (s *sim) inherits(d *simDeployment, k fabric.Key, nonce string, r fabric.Result) {
+// inherits makes a copy the original where somebody deleted or hid that one, while nobody knew yet what had become of the
+// request that made it: nothing tells the two apart then.
+func (s *sim) inherits(d *simDeployment, nonce string, r fabric.Result) {
 	j := d.workspace.find(r.ID)
 	if j == nil || r.Status != fabric.Done || j.mark.Nonce != nonce || j.truth.owner != (fabric.Owner{}) {
 		return
 	}
 	for _, other := range d.workspace.jobs {
-		if other != j && other.mark.Nonce == nonce && other.truth.owner != (fabric.Owner{}) {
-			return
+		if other.mark.Nonce != nonce || other.truth.owner == (fabric.Owner{}) {
+			continue
 		}
+		if !other.hidden {
+			return // it was there to be seen
+		}
+		other.truth.owner = fabric.Owner{}
 	}
-	j.truth.written(d, fabric.Change{Action: fabric.Create, Owner: fabric.Owner{Deployment: d.Name(), Key: k}, Key: k}, s.now)
-	s.tell("%s: nothing tells job %s from the one that was made as %s", d.Name(), j.id, k)
+	j.truth = j.origin
+	s.tell("%s: nothing tells job %s from the one that was made as %s", d.Name(), j.id, j.truth.owner.Key)
 }
 
 // plan is what compare does.

@@ -126,7 +126,8 @@ type simJob struct {
 	hidden bool   // it answers 403
 	runs   int    // under way
 
-	truth simTruth
+	truth  simTruth
+	origin simTruth // of a copy: what is true of its original
 }
 
 // object is what a look shows of it.
