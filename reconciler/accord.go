@@ -51,13 +51,14 @@ func (rd *round) noteAccords(ctx context.Context) error {
 	return nil
 }
 
-// readUntold reads on their own the resources that drifted by the listing alone, which nobody has compared with them. It
-// reports whether it read any; of one resource it does so once in a round.
+// readUntold reads on their own the resources that somebody edited by the listing alone, where nobody has compared the two, or where
+// the listing does not show what we wrote last. It reports whether it read any; of one resource it does so once in a round.
 func (rd *round) readUntold(ctx context.Context, p Plan) (bool, error) {
 	var untold []fabric.Change
 	for _, c := range p.Changes {
-		drifted := slices.ContainsFunc(append(slices.Clone(c.Fields), c.Stands...), func(f fabric.Field) bool { return f.Cause == fabric.Drift })
-		if !drifted || c.ID == "" || c.Kind.Attached() || rd.read[c.Key] || rd.accord(c.Key, c.ID) != fabric.Untold {
+		edited := c.Reason.Code == configs.QuarantineEdited ||
+			slices.ContainsFunc(append(slices.Clone(c.Fields), c.Stands...), func(f fabric.Field) bool { return f.Cause == fabric.Drift })
+		if !edited || c.ID == "" || c.Kind.Attached() || rd.read[c.Key] || rd.accord(c.Key, c.ID) != fabric.Untold && !rd.stale(c) {
 			continue
 		}
 		untold = append(untold, c)
@@ -107,8 +108,18 @@ func liveOf(changes []fabric.Change) []fabric.Owned {
 	return only
 }
 
-// readListed is what a listing, which the round has just seen, says of what was written, and of what differs there from what
-// was sent, what the resource itself says.
+// stale reports that what the round saw of a live resource is not what we wrote last, nor an edit of that. It may be as it was
+// before; or somebody wrote it in our place.
+func (rd *round) stale(c fabric.Change) bool {
+	rd.mu.Lock()
+	a := rd.state.applied[rd.name][c.Key]
+	rd.mu.Unlock()
+	obj, seen, _ := rd.live.Lookup(rd.Installation, c.Kind, c.Owner, a.ID)
+	return a.Wrote != "" && seen == fabric.Present && !a.shows(obj)
+}
+
+// readListed is what a listing, which the round has just seen, says of what was written; and where that differs from what was
+// sent, or is from before it, what the resource itself says.
 func (rd *round) readListed(ctx context.Context, written *rereading) ([]reread, error) {
 	found, err := written.all(rd.live)
 	if err != nil {
@@ -117,7 +128,7 @@ func (rd *round) readListed(ctx context.Context, written *rereading) ([]reread, 
 	var again []fabric.Change
 	var of []int
 	for i, c := range written.touched {
-		if len(found[i].fields) > 0 && !c.Kind.Attached() {
+		if !c.Kind.Attached() && (len(found[i].fields) > 0 || found[i].digest == "" && rd.stale(c)) {
 			again, of = append(again, c), append(of, i)
 		}
 	}

@@ -1,6 +1,8 @@
 package reconciler
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -84,6 +86,87 @@ func TestUntoldDriftIsRead(t *testing.T) {
 		}
 		if n := len(s.entries(kindAccord)); n != 0 {
 			t.Errorf("a plan writes %d entries", n)
+		}
+		s.shut()
+		s.sound()
+	})
+}
+
+// The list shows each job as it was for some time after a write. A release of more jobs than are looked at singly, and drift
+// that is put right, take one reset of each job, and nothing is told that the jobs themselves do not say.
+func TestListsThatAreStale(t *testing.T) {
+	t.Parallel()
+	for _, stale := range []time.Duration{5 * time.Second, time.Minute, 3 * time.Hour} {
+		t.Run(stale.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const jobs = lookedAtSingly + 5
+				s := newBubbleSite(t, emulator.Options{Unverified: emulator.Unverified{ListStale: stale}}).many(jobs, nil)
+				s.round()
+				s.verified(s.approve(""))
+				for s.untold() > 0 {
+					time.Sleep(time.Hour)
+					s.verified(s.round())
+				}
+				s.workspace.ResetJournal()
+				for i := range jobs {
+					s.replace(fmt.Sprintf("jobs/job_%04d/code/databricks-job.json", i), `"max_concurrent_runs" : 1`, `"max_concurrent_runs" : 2`)
+				}
+				s.commit("HelloSelvage/1.1.0")
+				time.Sleep(time.Hour)
+				s.verified(s.round())
+				s.patch("job_0007", `{"timeout_seconds": 77}`)
+				for range 8 {
+					time.Sleep(time.Hour)
+					s.verified(s.round())
+				}
+				if n := s.workspace.Count(resets); n != jobs+1 || s.setting("job_0007", "timeout_seconds") != "0" {
+					t.Errorf("%d resets, timeout %s", n, s.setting("job_0007", "timeout_seconds"))
+				}
+				for _, e := range s.entries(kindRead) {
+					if e.Code != "" {
+						t.Errorf("read back: %s", e.Text)
+					}
+				}
+				s.shut()
+				s.sound()
+			})
+		})
+	}
+}
+
+// A job is in quarantine while the list shows it as it was before, and the daemon is started anew: nobody edited it there, and it goes when it is due.
+func TestQuarantineAndStaleLists(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newBubbleSite(t, emulator.Options{Unverified: emulator.Unverified{ListStale: 10 * time.Minute}})
+		s.yaml = strings.Replace(s.yaml, "percent: 100}", "percent: 100, quarantine: 10m}", 1)
+		s.commit("HelloSelvage/1.0.0")
+		s.open()
+		s.round()
+		s.verified(s.approve(""))
+		time.Sleep(time.Hour)
+		s.drop("customer_report")
+		s.commit("HelloSelvage/1.1.0")
+		fenced := 0
+		anew := false
+		for range 20 {
+			time.Sleep(time.Minute)
+			if !anew && slices.ContainsFunc(s.names(), func(name string) bool { return strings.HasPrefix(name, "removed ") }) {
+				anew = true
+				s.again(false) // and what was read of the job on its own is forgotten
+			}
+			d := s.round()
+			for _, c := range d.Plan.Changes {
+				switch c.Reason.Code {
+				case configs.QuarantineEdited:
+					t.Errorf("%s", c.Reason.Text)
+				case configs.InQuarantine:
+					fenced++
+				}
+			}
+		}
+		if fenced < 5 || len(s.names()) != 2 {
+			t.Errorf("%d rounds in quarantine, then live: %v", fenced, s.names())
 		}
 		s.shut()
 		s.sound()

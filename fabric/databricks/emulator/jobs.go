@@ -28,6 +28,8 @@ type job struct {
 	access     []grantee
 	accessWas  []grantee // until accessAt
 	accessAt   time.Time // from when on everybody sees access
+	was        *job      // as lists show it until shownAt; nil for as it is
+	shownAt    time.Time
 
 	listed, expanded []byte // rendered for jobs/list; nil until asked for, guarded by Workspace.mu
 }
@@ -222,9 +224,22 @@ func (w *Workspace) replaceSettings(j *job, settings map[string]any) *failure {
 	if runsOn(j.settings) { // what began until now began with the old settings
 		w.runOn(j, w.o.Now())
 	}
+	if lag := w.o.Unverified.ListStale; lag > 0 {
+		before := *j.inLists(w.o.Now())
+		before.was = nil
+		changed.was, changed.shownAt = &before, w.o.Now().Add(lag)
+	}
 	w.state.put(changed)
 	w.edited(changed, w.o.Now())
 	return nil
+}
+
+// inLists is the job as lists show it.
+func (j *job) inLists(now time.Time) *job {
+	if j.was != nil && now.Before(j.shownAt) {
+		return j.was
+	}
+	return j
 }
 
 // deleteJob is POST jobs/delete. Active runs end.

@@ -129,7 +129,7 @@ func (w *Workspace) listJobs(c *call) (answer, *failure) {
 		} else {
 			out.WriteByte(',')
 		}
-		text, f := w.render(j, expand)
+		text, f := w.render(j.inLists(c.now), expand)
 		if f != nil {
 			return answer{}, f
 		}

@@ -111,6 +111,7 @@ type Limit struct {
 type Unverified struct {
 	GroupsHidden         bool          // scim/v2/Me does not say which groups the caller is in
 	ListLag              time.Duration // a new job is missing from jobs/list for so long
+	ListStale            time.Duration // jobs/list shows a job as it was for so long after a write
 	ListOmits            string        // jobs/list never shows this field of the settings
 	ListOmitsDefaults    bool          // jobs/list leaves out the defaults that jobs/get shows
 	ListByOffset         bool          // page tokens count jobs: deleting while paging skips one, creating doubles one
