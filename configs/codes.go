@@ -246,7 +246,7 @@ var codes = map[Code]meaning{
 	Released:          {Note, "the configuration no longer covers the resource: it is left as it is, and no longer managed", ""},
 	Unstable:          {Note, "a field is still different after it was written; it is left alone until the release changes it", "see whether a cluster policy or another tool sets it"},
 	PausedByHand:      {Note, "it was paused by hand in the workspace: the pause stands until git changes that field", "selvage resume DEPLOYMENT JOB"},
-	OtherWriter:       {Alarm, "somebody else writes it too, for it came back after it was put right twice within an hour, or is the authoring tool's again: it is not put right any more", "have the other one stop, then: selvage apply DEPLOYMENT"},
+	OtherWriter:       {Alarm, "it came back after it was put right twice within an hour, or the authoring tool wrote it again, so that it is not put right any more", "have the other one stop, then: selvage apply DEPLOYMENT"},
 	EditedMeanwhile:   {Wait, "it was changed between our look and our write, so that nothing was written over it; it is planned again", ""},
 	Restarted:         {Note, "runs that began before the update are ended, so that others begin with the new definition", ""},
 	Observing:         {Wait, "the deployment only observes", "set mode: apply in selvage.yaml when the plan is what you want"},
