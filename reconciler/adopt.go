@@ -275,34 +275,6 @@ func (rd *round) propose(ctx context.Context, q AdoptRequest, seen map[string]*l
 	return a, nil
 }
 
-// readMatched reads what is matched on its own: what a listing says of a job that nobody has seen before is not believed
-// alone.
-func (rd *round) readMatched(ctx context.Context, pairs []adoption.Pair) error {
-	kinds := make(map[string]fabric.Kind, len(pairs))
-	for _, o := range rd.live.Objects() {
-		kinds[o.ID] = o.Kind
-	}
-	only := make([]fabric.Owned, 0, len(pairs))
-	for _, p := range pairs {
-		only = append(only, fabric.Owned{Owner: fabric.Owner{Deployment: rd.name, Key: p.Key}, Kind: kinds[p.ID], ID: p.ID})
-	}
-	if len(only) == 0 {
-		return nil
-	}
-	if _, err := rd.readNow(ctx, only); err != nil {
-		return err
-	}
-	for _, o := range rd.live.Objects() {
-		delete(kinds, o.ID)
-	}
-	for _, o := range only {
-		if kind, gone := kinds[o.ID]; gone {
-			return fmt.Errorf("%s: %s %s was deleted while it was looked at: run it again", rd.name, kind, o.ID)
-		}
-	}
-	return nil
-}
-
 // listing is what was seen of a fabric with all definitions, and what the live jobs without a mark say of themselves.
 type listing struct {
 	live *fabric.Live
