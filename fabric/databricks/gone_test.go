@@ -119,6 +119,30 @@ func TestRest(t *testing.T) {
 	}
 }
 
+// A job that was adopted and never written is paused when git moves it away, and no mark is put on it for that.
+func TestLeaveOfWhatCarriesNoMark(t *testing.T) {
+	r := overTCP(t, emulator.Options{}, Options{})
+	o := r.scheduled(t, "daily", 5)
+	if err := r.e.EditJob(number(t, o.ID), func(m map[string]any) { m["tags"] = map[string]any{"team": "shop"} }); err != nil {
+		t.Fatal(err)
+	}
+	o = r.only(t, o.ID)
+	c := change(fabric.Leave, o)
+	c.Desired = paused(o.Doc, fabric.Doc{}, "")
+	if out := r.w.Do(t.Context(), step(c), r.journal); out.Status != fabric.Done {
+		t.Fatalf("%+v", out)
+	}
+	after := r.only(t, o.ID)
+	if wrote := r.journal.intents[len(r.journal.intents)-1].Nonce; after.Managed || after.Wrote != wrote || after.Doc.At("schedule", "pause_status") != "PAUSED" {
+		t.Errorf("managed %v, written by %s, %s", after.Managed, after.Wrote, after.Doc.Canonical())
+	}
+	for _, j := range r.e.Jobs() {
+		if strings.Contains(string(j.Settings), tagInstallation) || strings.Contains(string(j.Settings), tagKey) {
+			t.Errorf("it carries %s", j.Settings)
+		}
+	}
+}
+
 // Right before a deletion the job is read again. Whatever is not what the plan saw is not deleted; a 403 is no 404.
 func TestRemoveReadsAgain(t *testing.T) {
 	for _, tt := range []struct {

@@ -44,14 +44,17 @@ func wroteOf(tags map[string]any) string {
 	return s
 }
 
-// marked returns a copy of the settings with the mark among its tags, and the nonce of the intent that writes them.
+// marked returns a copy of the settings with the mark among its tags, unless that is zero, and the nonce of the intent that
+// writes them.
 func marked(d fabric.Doc, m fabric.Mark, wrote string) map[string]any {
 	settings := d.Object()
 	tags, _ := settings["tags"].(map[string]any)
 	if tags == nil {
 		tags = map[string]any{}
 	}
-	tags[tagInstallation], tags[tagDeployment], tags[tagKey], tags[tagNonce] = m.Installation, m.Deployment, m.Key, m.Nonce
+	if m != (fabric.Mark{}) {
+		tags[tagInstallation], tags[tagDeployment], tags[tagKey], tags[tagNonce] = m.Installation, m.Deployment, m.Key, m.Nonce
+	}
 	tags[tagWrote] = wrote
 	settings["tags"] = tags
 	return settings
